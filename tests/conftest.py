@@ -1,0 +1,48 @@
+"""Fixtures: the shared reference tables and data stand beside the project and may be absent."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def read_table(path):
+    """Columns of a CSV file: floats where every value is one, else object arrays of strings."""
+    with open(path, newline="") as file:
+        rows = list(csv.reader(line for line in file if not line.startswith("#")))
+    columns = {}
+    for name, values in zip(rows[0], zip(*rows[1:], strict=True), strict=True):
+        try:
+            columns[name] = np.array([float(v) if v not in ("", "NA") else np.nan for v in values])
+        except ValueError:
+            columns[name] = np.array(values, dtype=object)
+    return columns
+
+
+@pytest.fixture
+def reference():
+    """Function that reads a table of ../shared/reference, or skips the test with the reason."""
+
+    def read(name):
+        path = SHARED / "reference" / name
+        if not path.exists():
+            pytest.skip(f"reference table {name} is not beside the project (../shared/reference)")
+        return read_table(path)
+
+    return read
+
+
+@pytest.fixture
+def shared():
+    """Function that gives the path of a file in ../shared, or skips the test with the reason."""
+
+    def find(name):
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"{name} is not beside the project (../shared)")
+        return path
+
+    return find
