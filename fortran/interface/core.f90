@@ -1,9 +1,19 @@
 module concerto_interface
-  !! The calls that Python makes: plain arrays only.
-  use concerto_tables, only: tables_digest
+  !! The calls that Python makes: plain arrays only, many blocks and many steps per call.
+  use concerto_kinds, only: wp
+  use concerto_options, only: model_options, options_from_integers, n_option
+  use concerto_tables, only: tables_digest, n_forcing_column, n_state_column, n_parameter_column, n_diagnostic_column, &
+                             n_derived_column, &
+                             diagnostic_residual_water, diagnostic_residual_energy, diagnostic_residual_carbon
+  use concerto_block, only: advance_block, check_state
+  use concerto_derive, only: derive_block
+  use concerto_initialise, only: initialise_block
   implicit none
   private
-  public :: core_digest
+  public :: core_digest, core_advance, core_initialise
+
+  integer, parameter :: residual_columns(3) = [diagnostic_residual_water, diagnostic_residual_energy, &
+                                               diagnostic_residual_carbon]
 
 contains
 
@@ -12,4 +22,113 @@ contains
     character(16), intent(out) :: digest  !! hexadecimal
     digest = tables_digest
   end subroutine core_digest
+
+  subroutine core_advance(n_thread, n_option_given, option_numbers, time_step, nproma, n_block, n_tile, n_cell, n_step, &
+                     n_forcing, n_state, n_parameter, n_select, n_out, steps_per_output, select_column, end_of_day, &
+                     cell_of_tile, forcing, parameters, state, output, worst, failure)
+    !! Advances all blocks through n_step fast steps. Threads take blocks; a result does not depend on their number.
+    !f2py threadsafe
+    integer, intent(in) :: n_thread  !! threads
+    integer, intent(in) :: n_option_given  !! length of option_numbers
+    integer, intent(in) :: option_numbers(n_option_given)  !! one choice for each option
+    real(wp), intent(in) :: time_step  !! s
+    integer, intent(in) :: nproma  !! tiles per block, a multiple of 16
+    integer, intent(in) :: n_block  !! blocks
+    integer, intent(in) :: n_tile  !! real tiles; the rest of the last block is padding
+    integer, intent(in) :: n_cell  !! cells of the forcing
+    integer, intent(in) :: n_step  !! fast steps
+    integer, intent(in) :: n_forcing  !! forcing columns
+    integer, intent(in) :: n_state  !! state columns
+    integer, intent(in) :: n_parameter  !! parameter columns
+    integer, intent(in) :: n_select  !! output columns
+    integer, intent(in) :: n_out  !! output records
+    integer, intent(in) :: steps_per_output  !! fast steps in the mean of one record
+    integer, intent(in) :: select_column(n_select)  !! positive: diagnostic column, negative: state column
+    integer, intent(in) :: end_of_day(n_step)  !! 1 where the daily step follows
+    integer, intent(in) :: cell_of_tile(nproma, n_block)  !! row of the forcing, from 1
+    real(wp), intent(in) :: forcing(n_cell, n_forcing, n_step)  !! units of the table
+    real(wp), intent(in) :: parameters(nproma, n_parameter, n_block)  !! units of the table
+    real(wp), intent(inout) :: state(nproma, n_state, n_block)  !! units of the table
+    real(wp), intent(inout) :: output(n_select, n_tile, n_out)  !! means over the steps of a record
+    real(wp), intent(inout) :: worst(3, n_tile)  !! largest residuals: water kg m-2, energy W m-2, carbon kg m-2
+    integer, intent(out) :: failure(4)  !! all 0, or: 1 sizes 2 state, tile, column, step
+    type(model_options) :: options
+    real(wp) :: diagnostics(nproma, n_diagnostic_column), derived(nproma, n_derived_column)
+    integer :: block_number, step, i, k, tile, record, status, bad_tile, bad_column, first
+    real(wp) :: weight, value
+
+    failure = 0
+    if (n_option_given /= n_option .or. n_forcing /= n_forcing_column .or. n_state /= n_state_column &
+        .or. n_parameter /= n_parameter_column .or. mod(nproma, 16) /= 0) then
+      failure(1) = 1
+      return
+    end if
+    call options_from_integers(option_numbers, options, status)
+    if (status /= 0) then
+      failure(1) = 1
+      return
+    end if
+    weight = 1.0_wp / real(steps_per_output, wp)
+
+    !$omp parallel do num_threads(n_thread) schedule(dynamic) default(shared) &
+    !$omp private(block_number, step, i, k, tile, record, bad_tile, bad_column, first, diagnostics, derived, value)
+    do block_number = 1, n_block
+      first = (block_number - 1) * nproma
+      diagnostics = 0.0_wp
+      call derive_block(nproma, options, parameters(:, :, block_number), derived)
+      do step = 1, n_step
+        call advance_block(nproma, n_cell, options, time_step, end_of_day(step) == 1, cell_of_tile(:, block_number), &
+                           forcing(:, :, step), parameters(:, :, block_number), derived, state(:, :, block_number), &
+                           diagnostics)
+        record = (step - 1) / steps_per_output + 1
+        do i = 1, min(nproma, n_tile - first)
+          tile = first + i
+          do k = 1, 3
+            worst(k, tile) = max(worst(k, tile), abs(diagnostics(i, residual_columns(k))))
+          end do
+          if (record <= n_out) then
+            do k = 1, n_select
+              if (select_column(k) > 0) then
+                value = diagnostics(i, select_column(k))
+              else
+                value = state(i, -select_column(k), block_number)
+              end if
+              output(k, tile, record) = output(k, tile, record) + weight * value
+            end do
+          end if
+        end do
+        if (end_of_day(step) == 1 .or. step == n_step) then
+          call check_state(nproma, state(:, :, block_number), bad_tile, bad_column)
+          if (bad_tile > 0) then
+            !$omp critical
+            if (failure(1) == 0 .or. first + bad_tile < failure(2)) then
+              failure(1) = 2
+              failure(2) = first + bad_tile
+              failure(3) = bad_column
+              failure(4) = step
+            end if
+            !$omp end critical
+            exit
+          end if
+        end if
+      end do
+    end do
+    !$omp end parallel do
+  end subroutine core_advance
+
+  subroutine core_initialise(nproma, n_block, n_parameter, n_state, mean_temperature, parameters, state)
+    !! Start values of all tiles.
+    integer, intent(in) :: nproma  !! tiles per block
+    integer, intent(in) :: n_block  !! blocks
+    integer, intent(in) :: n_parameter  !! parameter columns
+    integer, intent(in) :: n_state  !! state columns
+    real(wp), intent(in) :: mean_temperature(nproma, n_block)  !! K
+    real(wp), intent(in) :: parameters(nproma, n_parameter, n_block)  !! units of the table
+    real(wp), intent(inout) :: state(nproma, n_state, n_block)  !! units of the table
+    integer :: b
+
+    do b = 1, n_block
+      call initialise_block(nproma, mean_temperature(:, b), parameters(:, :, b), state(:, :, b))
+    end do
+  end subroutine core_initialise
 end module concerto_interface

@@ -87,10 +87,9 @@ def write_tables(path):
     for number, name in enumerate(pfts):
         out.append(f"  integer, parameter, public :: pft_{name} = {number}")
     out.append("")
-    for kind in ("forcing", "state", "diagnostic", "parameter"):
+    for kind in ("forcing", "state", "derived", "diagnostic", "parameter"):
         entries = loader.parameters() if kind == "parameter" else loader.variables(kind)
-        count = f"n_{kind}" + ("_column" if kind in ("forcing", "state", "diagnostic", "parameter") else "")
-        out.append(f"  integer, parameter, public :: {count} = {loader.columns(kind)}")
+        out.append(f"  integer, parameter, public :: n_{kind}_column = {loader.columns(kind)}")
         for name, entry in entries.items():
             unit = entry.units
             out.append(f"  integer, parameter, public :: {kind}_{name} = {entry.column}  !! {unit}")
@@ -103,10 +102,18 @@ def write_tables(path):
         out.append(f"  character({width}), parameter, public :: {kind}_names({len(entries)}) = [ &\n{rows}]")
         out.append(_array(f"{kind}_columns", [e.column for e in entries.values()], "d"))
     text = "\n".join(out) + "\n"
+    text += "  !! thickness of the soil layers, m\n" + _array("soil_thickness", loader.soil_thickness(), "f")
+    stored = [e.column + k for e in loader.variables("state").values() if e.role == "carbon" for k in range(e.n_layer)]
+    text += "  !! state columns that hold carbon\n" + _array("state_carbon_columns", stored, "d") + "\n"
     initial = []
     for entry in loader.variables("state").values():
         initial += [float(entry.initial or 0.0)] * entry.n_layer
     text += _array("state_initial", initial, "f") + "\n"
+    for side, word in enumerate(("lowest", "highest")):
+        limit = []
+        for entry in loader.variables("state").values():
+            limit += [float(entry.bounds[side])] * entry.n_layer
+        text += f"  !! {word} possible value of each state column\n" + _array(f"state_{word}", limit, "f") + "\n"
     flat = [v for pft in range(len(pfts)) for v in (e.values[pft] for e in loader.parameters().values())]
     text += (
         "  !! default parameters: column by plant functional type\n"

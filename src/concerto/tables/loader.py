@@ -56,6 +56,12 @@ def layers() -> dict[str, int]:
 
 
 @cache
+def soil_thickness() -> list[float]:
+    """Thickness of the soil layers, m, from the surface down."""
+    return list(_read("variables.toml")["geometry"]["soil_thickness"])
+
+
+@cache
 def variables(kind: str) -> dict[str, Entry]:
     """Entries of one kind (``forcing``, ``state`` or ``diagnostic``), in the order of their columns."""
     size = layers()

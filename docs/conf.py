@@ -1,0 +1,56 @@
+"""Sphinx configuration; the pages of variables, parameters and options are generated from the tables."""
+
+from pathlib import Path
+
+from concerto import __version__
+from concerto.tables import loader
+
+project = "concerto"
+author = "The concerto developers"
+copyright = "2026, the concerto developers"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.doctest", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["dollarmath", "deflist"]
+html_theme = "furo"
+html_title = "concerto"
+exclude_patterns = ["_build"]
+napoleon_google_docstring = False
+autodoc_member_order = "bysource"
+suppress_warnings = ["myst.header"]
+
+
+def write_tables():
+    """Markdown pages of the tables."""
+    out = Path(__file__).parent / "tables"
+    out.mkdir(exist_ok=True)
+    text = ["# Variables", ""]
+    for kind in ("forcing", "state", "diagnostic"):
+        text += [f"## {kind.capitalize()}", "", "| name | unit | layers | output name | meaning |", "|---|---|---|---|---|"]
+        text += [
+            f"| `{e.name}` | {e.units} | {e.layers or ''} | {e.cmip or ''} | {e.long_name} |" for e in loader.variables(kind).values()
+        ]
+        text.append("")
+    (out / "variables.md").write_text("\n".join(text))
+    names = loader.pft_names()
+    text = ["# Parameters", "", "| name | unit | default | bounds | meaning | source |", "|---|---|---|---|---|---|"]
+    for e in loader.parameters().values():
+        low, high = min(e.values[1:]), max(e.values[1:])
+        value = f"{low:g}" if low == high else f"{low:g} to {high:g} by type"
+        text.append(f"| `{e.name}` | {e.units} | {value} | {e.bounds[0]:g} to {e.bounds[1]:g} | {e.long_name} | {e.source} |")
+    text += ["", "## Values by plant functional type", ""]
+    per_type = [e for e in loader.parameters().values() if e.per_pft]
+    for first in range(0, len(per_type), 6):
+        part = per_type[first : first + 6]
+        text += ["| type | " + " | ".join(f"`{e.name}`" for e in part) + " |", "|---" * (len(part) + 1) + "|"]
+        text += [f"| {n} | " + " | ".join(f"{e.values[i]:g}" for e in part) + " |" for i, n in enumerate(names)]
+        text.append("")
+    (out / "parameters.md").write_text("\n".join(text))
+    text = ["# Options", "", "The default is in bold.", ""]
+    for e in loader.options().values():
+        text += [f"## `{e.name}`", "", e.long_name, ""]
+        text += [f"- {'**' if c == e.default else ''}`{c}`{'**' if c == e.default else ''}: {m}" for c, m in e.choices.items()]
+        text.append("")
+    (out / "options.md").write_text("\n".join(text))
+
+
+write_tables()

@@ -1,0 +1,630 @@
+module concerto_gas_exchange
+  !! Assimilation, stomatal conductance and intercellular CO2 that belong together: the root of
+  !!   F(ci) = ci - ca + An(ci) P (1.4/gb + 1.6/gs(An))
+  !! which is bracketed and, with Medlyn's law, rises strictly with ci, so that there is one. gs is for water vapour;
+  !! the vapour pressure at the leaf surface is eliminated, so that each law is one quadratic in gs with gb inside.
+  !!   Medlyn (2011)  gs = g0 + 1.6 (1 + g1/sqrt(Ds)) An P/cs ;   P-model: the same with cs - G* in place of cs
+  !!   Ball-Berry     gs = g0 + m hs An P/cs
+  !!   Leuning (1995) gs = g0 + a1 An P/[(cs - G*) (1 + Ds/D0)]
+  !! and then gs = max(gs, g_min), inside F. In the dark, without water, in frozen leaves and where CO2 <= G* the same
+  !! equations give An = -Rd and gs = max(g0, g_min).
+  !! Fluxes umol m-2 leaf s-1, positive for uptake; conductances mol m-2 s-1; pressures Pa; temperatures K.
+  use concerto_kinds, only: wp
+  use concerto_constants, only: freezing_point, gas_constant, oxygen_mole_fraction
+  use concerto_thermodynamics, only: magnus_pressure, magnus_water_factor, magnus_water_offset
+  use concerto_options, only: stomata_medlyn, stomata_ball_berry, stomata_leuning, stomata_pmodel, &
+    ci_solver_chandrupatla, kinetics_molefrac
+  use concerto_photosynthesis, only: capacity_response, c4_response, kinetic_constants, freezing_ramp, &
+    electron_transport
+  use concerto_leaf_respiration, only: respiration_response
+  implicit none
+  private
+  public :: leaf_gas_exchange, c3_gas_exchange, c4_gas_exchange
+
+  integer, parameter :: pathway_c3 = 1, pathway_c4 = 2
+  integer, parameter :: newton_steps = 5  !! C3 leaves with Medlyn's law: An within 1e-7 umol m-2 s-1
+  integer, parameter :: newton_steps_c4 = 8  !! C4 leaves, whose rate bends sharply
+  integer, parameter :: newton_steps_linear = 12  !! Ball-Berry and Leuning, whose F may fold (see `linear_law`)
+  integer, parameter :: chandrupatla_steps = 25
+  real(wp), parameter :: stomata_ratio = 1.6_wp  !! diffusivity of H2O over CO2 in pores
+  real(wp), parameter :: boundary_ratio = 1.4_wp  !! the same in the leaf boundary layer
+  real(wp), parameter :: smallest_deficit = 50.0_wp  !! floor of the vapour pressure deficit in the laws, Pa
+  real(wp), parameter :: smallest_conductance = 1.0e-9_wp  !! keeps 1/gs finite when g0 = g_min = 0, mol m-2 s-1
+  real(wp), parameter :: highest_ci = 1.0e5_wp  !! upper end of the bracket above ca, Pa
+  real(wp), parameter :: leuning_deficit = 1.5_wp  !! D0 of Leuning, kPa
+  real(wp), parameter :: c4_quantum_yield = 0.05_wp  !! mol CO2 per mol absorbed photons (Collatz 1992)
+  real(wp), parameter :: c4_slope_ratio = 20000.0_wp  !! kp25 / Vcmax25, per mol mol-1
+  real(wp), parameter :: kc25_partial = 39.97_wp, ko25_partial = 27480.0_wp, compensation25_partial = 4.332_wp  !! Pa
+  real(wp), parameter :: kc25_mole = 404.9e-6_wp, ko25_mole = 278.4e-3_wp, compensation25_mole = 42.75e-6_wp
+  real(wp), parameter :: tiny_square = 1.0e-30_wp  !! keeps 0/0 out of the roots of vanishing rates
+
+contains
+
+  subroutine leaf_gas_exchange(n, stomata, temperature_response, kinetics, leaf_respiration, ci_solver, &
+    leaf_temperature, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, &
+    absorbed_par_sun, absorbed_par_shade, vcmax25_sun, vcmax25_shade, jmax25_sun, jmax25_shade, &
+    respiration25_sun, respiration25_shade, growth_temperature, home_temperature, c4, theta_cj, theta_ip, &
+    quantum_yield, theta_j, g0, g1, g_min, stress_stomata, stress_capacity, &
+    net_assimilation_sun, net_assimilation_shade, conductance_sun, conductance_shade, &
+    respiration_sun, respiration_shade, ci_sun, ci_shade)
+    !! Gas exchange of the sunlit and the shaded leaves of each tile at one leaf temperature. What depends on
+    !! temperature is computed once for both. Tiles of C3 and C4 plants may share the block.
+    integer, intent(in) :: n  !! tiles
+    integer, intent(in) :: stomata  !! option: medlyn, ball_berry, leuning or pmodel
+    integer, intent(in) :: temperature_response  !! option: k19, kk07 or fixed
+    integer, intent(in) :: kinetics  !! option: partial or molefrac
+    integer, intent(in) :: leaf_respiration  !! option: atkin, vcmax or ryan
+    integer, intent(in) :: ci_solver  !! option: newton or chandrupatla
+    real(wp), intent(in) :: leaf_temperature(n)  !! K
+    real(wp), intent(in) :: vapour_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: co2_partial_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: pressure(n)  !! of air, Pa
+    real(wp), intent(in) :: boundary_conductance(n)  !! of the boundary layer, one side, for vapour, mol m-2 s-1
+    real(wp), intent(in) :: absorbed_par_sun(n)  !! sunlit leaves, umol photons m-2 leaf s-1
+    real(wp), intent(in) :: absorbed_par_shade(n)  !! shaded leaves, umol photons m-2 leaf s-1
+    real(wp), intent(in) :: vcmax25_sun(n)  !! sunlit leaves, unstressed, umol m-2 leaf s-1
+    real(wp), intent(in) :: vcmax25_shade(n)  !! shaded leaves, unstressed, umol m-2 leaf s-1
+    real(wp), intent(in) :: jmax25_sun(n)  !! sunlit leaves, unstressed, umol m-2 leaf s-1
+    real(wp), intent(in) :: jmax25_shade(n)  !! shaded leaves, unstressed, umol m-2 leaf s-1
+    real(wp), intent(in) :: respiration25_sun(n)  !! dark respiration of sunlit leaves, umol m-2 leaf s-1
+    real(wp), intent(in) :: respiration25_shade(n)  !! dark respiration of shaded leaves, umol m-2 leaf s-1
+    real(wp), intent(in) :: growth_temperature(n)  !! 30-day mean of air temperature, K
+    real(wp), intent(in) :: home_temperature(n)  !! long-term mean maximum of the warmest month, K
+    real(wp), intent(in) :: c4(n)  !! 1 for C4 leaves, else 0
+    real(wp), intent(in) :: theta_cj(n)  !! curvature between Rubisco and light, 0-1
+    real(wp), intent(in) :: theta_ip(n)  !! curvature between these and CO2 (C4), 0-1
+    real(wp), intent(in) :: quantum_yield(n)  !! electrons per absorbed photon, 0.5 (1 - f), mol mol-1
+    real(wp), intent(in) :: theta_j(n)  !! curvature of electron transport, 0-1
+    real(wp), intent(in) :: g0(n)  !! intercept of the stomatal law, mol m-2 s-1
+    real(wp), intent(in) :: g1(n)  !! slope: medlyn and pmodel kPa0.5 (xi in Pa0.5 / sqrt(1000)), others dimensionless
+    real(wp), intent(in) :: g_min(n)  !! cuticular conductance, the floor of gs, mol m-2 s-1
+    real(wp), intent(in) :: stress_stomata(n)  !! soil drought factor of g1, 0-1
+    real(wp), intent(in) :: stress_capacity(n)  !! soil drought factor of Vcmax, Jmax and kp, 0-1
+    real(wp), intent(out) :: net_assimilation_sun(n)  !! gross - respiration, umol m-2 leaf s-1
+    real(wp), intent(out) :: net_assimilation_shade(n)  !! gross - respiration, umol m-2 leaf s-1
+    real(wp), intent(out) :: conductance_sun(n)  !! stomatal, for water vapour, mol m-2 leaf s-1
+    real(wp), intent(out) :: conductance_shade(n)  !! stomatal, for water vapour, mol m-2 leaf s-1
+    real(wp), intent(out) :: respiration_sun(n)  !! at leaf temperature, umol m-2 leaf s-1
+    real(wp), intent(out) :: respiration_shade(n)  !! at leaf temperature, umol m-2 leaf s-1
+    real(wp), intent(out) :: ci_sun(n)  !! intercellular CO2, Pa
+    real(wp), intent(out) :: ci_shade(n)  !! intercellular CO2, Pa
+    real(wp), dimension(n) :: saturation, michaelis, compensation, vcmax_factor, jmax_factor, factor, ramp, slope
+    real(wp), dimension(n) :: c4_vcmax_factor, c4_slope_factor, c4_respiration_factor
+    logical :: any_c3, any_c4
+    integer :: i
+    real(wp) :: celsius, capacity
+
+    any_c3 = any(c4 < 0.5_wp)
+    any_c4 = any(c4 > 0.5_wp)
+    call respiration_response(n, leaf_respiration, gas_constant, leaf_temperature, c4, factor)
+    call freezing_ramp(n, leaf_temperature, ramp)
+    do i = 1, n
+      respiration_sun(i) = respiration25_sun(i) * factor(i)
+      respiration_shade(i) = respiration25_shade(i) * factor(i)
+      celsius = min(max(leaf_temperature(i), 200.0_wp), 350.0_wp) - freezing_point
+      saturation(i) = magnus_pressure * exp(magnus_water_factor * celsius / (magnus_water_offset + celsius))
+      slope(i) = g1(i) * stress_stomata(i)
+      net_assimilation_sun(i) = 0.0_wp
+      net_assimilation_shade(i) = 0.0_wp
+      conductance_sun(i) = 0.0_wp
+      conductance_shade(i) = 0.0_wp
+      ci_sun(i) = 0.0_wp
+      ci_shade(i) = 0.0_wp
+    end do
+    if (any_c3) then
+      call capacity_response(n, temperature_response, gas_constant, leaf_temperature, growth_temperature, &
+        home_temperature, vcmax_factor, jmax_factor)
+      if (kinetics == kinetics_molefrac) then
+        call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_mole, ko25_mole, &
+          compensation25_mole, leaf_temperature, pressure, michaelis, compensation)
+      else
+        call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_partial, ko25_partial, &
+          compensation25_partial, leaf_temperature, pressure, michaelis, compensation)
+      end if
+      do i = 1, n
+        capacity = stress_capacity(i)
+        vcmax_factor(i) = vcmax_factor(i) * capacity
+        jmax_factor(i) = jmax_factor(i) * capacity
+      end do
+      call c3_class(absorbed_par_sun, vcmax25_sun, jmax25_sun, respiration_sun, net_assimilation_sun, &
+        conductance_sun, ci_sun)
+      call c3_class(absorbed_par_shade, vcmax25_shade, jmax25_shade, respiration_shade, net_assimilation_shade, &
+        conductance_shade, ci_shade)
+    end if
+    if (any_c4) then
+      call c4_response(n, leaf_temperature, c4_vcmax_factor, c4_slope_factor, c4_respiration_factor)
+      call c4_class(absorbed_par_sun, vcmax25_sun, respiration_sun, net_assimilation_sun, conductance_sun, ci_sun)
+      call c4_class(absorbed_par_shade, vcmax25_shade, respiration_shade, net_assimilation_shade, &
+        conductance_shade, ci_shade)
+    end if
+
+  contains
+
+    subroutine c3_class(absorbed_par, vcmax25, jmax25, respiration, net_assimilation, conductance, ci)
+      !! One class of leaves of C3 plants. The freezing ramp scales both capacities, hence gross assimilation.
+      real(wp), intent(in) :: absorbed_par(n), vcmax25(n), jmax25(n), respiration(n)
+      real(wp), intent(inout) :: net_assimilation(n), conductance(n), ci(n)
+      real(wp), dimension(n) :: vcmax, electron_rate
+      integer :: j
+
+      do j = 1, n
+        vcmax(j) = jmax25(j) * jmax_factor(j)
+      end do
+      call electron_transport(n, absorbed_par, quantum_yield, vcmax, theta_j, electron_rate)
+      do j = 1, n
+        vcmax(j) = vcmax25(j) * vcmax_factor(j) * ramp(j)
+        electron_rate(j) = electron_rate(j) * ramp(j)
+      end do
+      call c3_gas_exchange(n, stomata, ci_solver, leuning_deficit, vcmax, electron_rate, michaelis, compensation, &
+        respiration, saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, theta_cj, &
+        g0, slope, g_min, compensation, net_assimilation, conductance, ci)
+    end subroutine c3_class
+
+    subroutine c4_class(absorbed_par, vcmax25, respiration, net_assimilation, conductance, ci)
+      !! One class of leaves of C4 plants; tiles of C3 plants keep what they have.
+      real(wp), intent(in) :: absorbed_par(n), vcmax25(n), respiration(n)
+      real(wp), intent(inout) :: net_assimilation(n), conductance(n), ci(n)
+      real(wp), dimension(n) :: vcmax, light, initial_slope, zero, net_c4, conductance_c4, ci_c4
+      integer :: j
+      real(wp) :: reduced, previous, update
+
+      do j = 1, n
+        reduced = vcmax25(j) * stress_capacity(j) * ramp(j)
+        vcmax(j) = reduced * c4_vcmax_factor(j)
+        initial_slope(j) = reduced * c4_slope_ratio * c4_slope_factor(j)
+        light(j) = c4_quantum_yield * absorbed_par(j) * ramp(j)
+        zero(j) = 0.0_wp
+      end do
+      call c4_gas_exchange(n, stomata, ci_solver, leuning_deficit, vcmax, light, initial_slope, respiration, &
+        saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, theta_cj, theta_ip, &
+        g0, slope, g_min, zero, net_c4, conductance_c4, ci_c4)
+      do j = 1, n
+        previous = net_assimilation(j)
+        update = net_c4(j)
+        net_assimilation(j) = merge(update, previous, c4(j) > 0.5_wp)
+        previous = conductance(j)
+        update = conductance_c4(j)
+        conductance(j) = merge(update, previous, c4(j) > 0.5_wp)
+        previous = ci(j)
+        update = ci_c4(j)
+        ci(j) = merge(update, previous, c4(j) > 0.5_wp)
+      end do
+    end subroutine c4_class
+  end subroutine leaf_gas_exchange
+
+  subroutine c3_gas_exchange(n, stomata, ci_solver, deficit_scale, vcmax, electron_rate, michaelis_constant, &
+    co2_compensation, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+    boundary_conductance, theta_cj, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    !! Coupled gas exchange of C3 leaves from rates at leaf temperature.
+    integer, intent(in) :: n  !! tiles
+    integer, intent(in) :: stomata  !! option: medlyn, ball_berry, leuning or pmodel
+    integer, intent(in) :: ci_solver  !! option: newton or chandrupatla
+    real(wp), intent(in) :: deficit_scale  !! D0 of Leuning, kPa
+    real(wp), intent(in) :: vcmax(n)  !! umol m-2 s-1
+    real(wp), intent(in) :: electron_rate(n)  !! umol electrons m-2 s-1
+    real(wp), intent(in) :: michaelis_constant(n)  !! Pa
+    real(wp), intent(in) :: co2_compensation(n)  !! Pa
+    real(wp), intent(in) :: respiration(n)  !! umol m-2 s-1
+    real(wp), intent(in) :: leaf_saturation(n)  !! saturation vapour pressure at leaf temperature, Pa
+    real(wp), intent(in) :: vapour_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: co2_partial_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: pressure(n)  !! of air, Pa
+    real(wp), intent(in) :: boundary_conductance(n)  !! for vapour, mol m-2 s-1
+    real(wp), intent(in) :: theta_cj(n)  !! curvature, 0-1; 1 is the hard minimum
+    real(wp), intent(in) :: g0(n)  !! mol m-2 s-1
+    real(wp), intent(in) :: g1(n)  !! slope of the law (with drought): kPa0.5 or dimensionless
+    real(wp), intent(in) :: g_min(n)  !! floor of gs, mol m-2 s-1
+    real(wp), intent(in) :: law_compensation(n)  !! CO2 subtracted from cs in leuning and pmodel, Pa
+    real(wp), intent(out) :: net_assimilation(n)  !! umol m-2 s-1
+    real(wp), intent(out) :: conductance(n)  !! for water vapour, mol m-2 s-1
+    real(wp), intent(out) :: ci(n)  !! Pa
+    real(wp), dimension(n) :: light_capacity, offset
+    integer :: i
+
+    do i = 1, n
+      light_capacity(i) = 0.25_wp * electron_rate(i)
+      offset(i) = 2.0_wp * co2_compensation(i)
+    end do
+    call solve(n, pathway_c3, stomata, ci_solver, deficit_scale, vcmax, light_capacity, michaelis_constant, offset, &
+      co2_compensation, theta_cj, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+      boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+  end subroutine c3_gas_exchange
+
+  subroutine c4_gas_exchange(n, stomata, ci_solver, deficit_scale, vcmax, light_rate, initial_slope, respiration, &
+    leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, theta_cj, theta_ip, &
+    g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    !! Coupled gas exchange of C4 leaves from rates at leaf temperature. The minimum of Rubisco and light does not
+    !! depend on ci and is taken once; as function of ci the second minimum has the form of the C3 one.
+    integer, intent(in) :: n  !! tiles
+    integer, intent(in) :: stomata  !! option: medlyn, ball_berry, leuning or pmodel
+    integer, intent(in) :: ci_solver  !! option: newton or chandrupatla
+    real(wp), intent(in) :: deficit_scale  !! D0 of Leuning, kPa
+    real(wp), intent(in) :: vcmax(n)  !! umol m-2 s-1
+    real(wp), intent(in) :: light_rate(n)  !! light-limited rate, umol CO2 m-2 s-1
+    real(wp), intent(in) :: initial_slope(n)  !! kp, umol m-2 s-1 per mol mol-1
+    real(wp), intent(in) :: respiration(n)  !! umol m-2 s-1
+    real(wp), intent(in) :: leaf_saturation(n)  !! saturation vapour pressure at leaf temperature, Pa
+    real(wp), intent(in) :: vapour_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: co2_partial_pressure(n)  !! outside the leaf boundary layer, Pa
+    real(wp), intent(in) :: pressure(n)  !! of air, Pa
+    real(wp), intent(in) :: boundary_conductance(n)  !! for vapour, mol m-2 s-1
+    real(wp), intent(in) :: theta_cj(n)  !! curvature between Rubisco and light, 0-1
+    real(wp), intent(in) :: theta_ip(n)  !! curvature between these and CO2, 0-1
+    real(wp), intent(in) :: g0(n)  !! mol m-2 s-1
+    real(wp), intent(in) :: g1(n)  !! slope of the law (with drought): kPa0.5 or dimensionless
+    real(wp), intent(in) :: g_min(n)  !! floor of gs, mol m-2 s-1
+    real(wp), intent(in) :: law_compensation(n)  !! CO2 subtracted from cs in leuning and pmodel, Pa
+    real(wp), intent(out) :: net_assimilation(n)  !! umol m-2 s-1
+    real(wp), intent(out) :: conductance(n)  !! for water vapour, mol m-2 s-1
+    real(wp), intent(out) :: ci(n)  !! Pa
+    real(wp), dimension(n) :: limit, slope, zero
+    integer :: i
+    real(wp) :: difference, light, rubisco
+
+    do i = 1, n
+      rubisco = vcmax(i)
+      light = max(light_rate(i), 0.0_wp)
+      difference = rubisco - light
+      limit(i) = 2.0_wp * rubisco * light / (rubisco + light + &
+        sqrt(difference * difference + 4.0_wp * (1.0_wp - theta_cj(i)) * rubisco * light + tiny_square))
+      slope(i) = initial_slope(i) / pressure(i)
+      zero(i) = 0.0_wp
+    end do
+    call solve(n, pathway_c4, stomata, ci_solver, deficit_scale, limit, slope, zero, zero, &
+      zero, theta_ip, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+      boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+  end subroutine c4_gas_exchange
+
+  subroutine solve(n, pathway, stomata, ci_solver, deficit_scale, first, second, first_offset, second_offset, &
+    compensation, theta, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+    boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    !! Root of F by a bracketed Newton iteration of fixed length or by Chandrupatla's method (1997).
+    integer, intent(in) :: n, pathway, stomata, ci_solver
+    real(wp), intent(in) :: deficit_scale
+    real(wp), intent(in), dimension(n) :: first, second, first_offset, second_offset  !! see `assimilation`
+    real(wp), intent(in), dimension(n) :: compensation, theta, respiration, leaf_saturation, vapour_pressure
+    real(wp), intent(in), dimension(n) :: co2_partial_pressure, pressure, boundary_conductance, g0, g1, g_min
+    real(wp), intent(in), dimension(n) :: law_compensation
+    real(wp), intent(out), dimension(n) :: net_assimilation, conductance, ci
+    real(wp), dimension(n) :: gross, gross_slope, residual, residual_slope, low, high, x
+    real(wp), dimension(n) :: inverse_boundary, boundary_factor, pore_factor, law_a, law_b, law_c
+    integer :: step, steps, i
+    real(wp) :: deficit, ratio, ca, resistance, upper, middle, next, f, xi, a, b
+
+    ! Per law: what the loops over F need, and a first guess of ci/ca.
+    select case (stomata)
+    case (stomata_ball_berry)
+      do i = 1, n
+        law_a(i) = 1.0_wp
+        law_b(i) = min(max(vapour_pressure(i) / leaf_saturation(i), 0.0_wp), 1.0_wp)
+        law_c(i) = 0.0_wp
+        ratio = 1.0_wp - stomata_ratio / max(g1(i) * law_b(i), 0.1_wp)
+        x(i) = min(max(ratio, 0.0_wp), 1.0_wp)
+      end do
+    case (stomata_leuning)
+      do i = 1, n
+        deficit = max(leaf_saturation(i) - vapour_pressure(i), smallest_deficit) * 1.0e-3_wp
+        law_a(i) = 1.0_wp + deficit / deficit_scale
+        law_b(i) = 1.0_wp
+        law_c(i) = law_compensation(i)
+        ratio = 1.0_wp - stomata_ratio * law_a(i) / max(g1(i), 0.1_wp)
+        x(i) = min(max(ratio, 0.0_wp), 1.0_wp)
+      end do
+    case default
+      do i = 1, n
+        deficit = max(leaf_saturation(i) - vapour_pressure(i), smallest_deficit) * 1.0e-3_wp
+        law_b(i) = g1(i) / sqrt(deficit)
+        law_a(i) = law_b(i) * law_b(i)
+        law_c(i) = 0.0_wp
+        x(i) = law_b(i) / (law_b(i) + 1.0_wp)
+      end do
+      if (stomata == stomata_pmodel) law_c = law_compensation
+    end select
+
+    ! Two lower bounds of the root start the Newton iteration: gs = its floor, with the initial slope of An, which is
+    ! its largest; and ci/cs of the law without g0, with one Newton step for the boundary layer. F is concave where
+    ! it bends, so that steps from below do not overshoot.
+    do i = 1, n
+      inverse_boundary(i) = 1.0_wp / boundary_conductance(i)
+      boundary_factor(i) = boundary_ratio * 1.0e-6_wp * pressure(i) * inverse_boundary(i)
+      pore_factor(i) = stomata_ratio * 1.0e-6_wp * pressure(i)
+      low(i) = max(compensation(i), 1.0e-9_wp)
+    end do
+    call assimilation(n, pathway, low, first, second, first_offset, second_offset, compensation, theta, gross, &
+      gross_slope)
+    do i = 1, n
+      resistance = boundary_factor(i) + pore_factor(i) / max(g0(i), g_min(i), smallest_conductance)
+      ca = co2_partial_pressure(i)
+      ! a little more than the bound, so that rounding cannot leave the root outside
+      high(i) = ca * (1.0_wp + 1.0e-9_wp) + min(highest_ci, respiration(i) * resistance * (1.0_wp + 1.0e-9_wp))
+      residual(i) = (ca + resistance * (respiration(i) + gross_slope(i) * low(i))) / &
+        (1.0_wp + resistance * gross_slope(i))
+      residual_slope(i) = x(i)
+      x(i) = max(x(i) * ca, low(i))
+    end do
+    call assimilation(n, pathway, x, first, second, first_offset, second_offset, compensation, theta, gross, &
+      gross_slope)
+    do i = 1, n
+      ratio = residual_slope(i)
+      xi = x(i) - (x(i) - ratio * (co2_partial_pressure(i) - boundary_factor(i) * (gross(i) - respiration(i)))) / &
+        (1.0_wp + ratio * boundary_factor(i) * gross_slope(i))
+      x(i) = max(xi, residual(i))
+    end do
+
+    ! F(ca) has the sign of An(ca): with uptake the root is below ca, else it is above.
+    call assimilation(n, pathway, co2_partial_pressure, first, second, first_offset, second_offset, compensation, &
+      theta, gross, gross_slope)
+    do i = 1, n
+      ca = co2_partial_pressure(i)
+      f = gross(i) - respiration(i)
+      xi = min(x(i), ca)
+      a = min(low(i), ca)
+      b = high(i)
+      low(i) = merge(a, ca, f > 0.0_wp)
+      high(i) = merge(ca, b, f > 0.0_wp)
+      upper = max(residual(i), ca)
+      x(i) = merge(xi, upper, f > 0.0_wp)
+    end do
+
+    if (ci_solver == ci_solver_chandrupatla) then
+      call chandrupatla()
+    else
+      steps = merge(newton_steps_c4, newton_steps, pathway == pathway_c4)
+      if (stomata == stomata_ball_berry .or. stomata == stomata_leuning) steps = newton_steps_linear
+      do step = 0, steps
+        call evaluate(x)
+        do i = 1, n
+          xi = x(i)
+          f = residual(i)
+          ci(i) = xi
+          a = low(i)
+          b = high(i)
+          a = merge(a, xi, f > 0.0_wp)
+          b = merge(xi, b, f > 0.0_wp)
+          low(i) = a
+          high(i) = b
+          next = xi - f / max(residual_slope(i), 1.0_wp)
+          middle = 0.5_wp * (a + b)
+          x(i) = merge(next, middle, next >= a .and. next <= b)
+        end do
+      end do
+    end if
+
+  contains
+
+    subroutine evaluate(at)
+      !! An, gs, F and dF/dci at the given ci.
+      real(wp), intent(in) :: at(n)
+
+      call assimilation(n, pathway, at, first, second, first_offset, second_offset, compensation, theta, gross, &
+        gross_slope)
+      if (stomata == stomata_medlyn .or. stomata == stomata_pmodel) then
+        call root_law(n, at, co2_partial_pressure, gross, gross_slope, respiration, inverse_boundary, &
+          boundary_factor, pore_factor, law_a, law_b, law_c, g0, g_min, net_assimilation, conductance, residual, &
+          residual_slope)
+      else
+        call linear_law(n, at, co2_partial_pressure, gross, gross_slope, respiration, inverse_boundary, &
+          boundary_factor, pore_factor, g1, law_a, law_b, law_c, g0, g_min, net_assimilation, conductance, residual, &
+          residual_slope)
+      end if
+    end subroutine evaluate
+
+    subroutine chandrupatla()
+      !! a is the newest point, b its partner across the root, c the point before. No derivative, no failure mode.
+      real(wp), dimension(n) :: point_a, point_b, point_c, f_a, f_b, f_c
+      integer :: turn, k
+      real(wp) :: t, fx, pa, pb, pc, fa, fb, fc, alpha, beta, inverse_quadratic, along, across
+      logical :: same
+
+      call evaluate(low)
+      do k = 1, n
+        point_b(k) = low(k)
+        f_b(k) = residual(k)
+        x(k) = 0.5_wp * (low(k) + high(k))
+      end do
+      call evaluate(high)
+      do k = 1, n
+        point_a(k) = high(k)
+        f_a(k) = residual(k)
+        point_c(k) = high(k)
+        f_c(k) = residual(k)
+      end do
+      do turn = 1, chandrupatla_steps
+        call evaluate(x)
+        do k = 1, n
+          fx = residual(k)
+          fa = f_a(k)
+          fb = f_b(k)
+          pa = point_a(k)
+          pb = point_b(k)
+          same = (fx > 0.0_wp) .eqv. (fa > 0.0_wp)
+          pc = merge(pa, pb, same)
+          fc = merge(fa, fb, same)
+          pb = merge(pb, pa, same)
+          fb = merge(fb, fa, same)
+          pa = x(k)
+          fa = fx
+          along = (pa - pb) / away_from_zero(pc - pb)
+          across = (fa - fb) / away_from_zero(fc - fb)
+          alpha = (pc - pa) / away_from_zero(pb - pa)
+          beta = fa / away_from_zero(fb - fa) * (fc / away_from_zero(fb - fc))
+          inverse_quadratic = beta + alpha * (fa / away_from_zero(fc - fa)) * (fb / away_from_zero(fc - fb))
+          t = merge(inverse_quadratic, 0.5_wp, across * across < along .and. &
+            (1.0_wp - across) * (1.0_wp - across) < 1.0_wp - along)
+          t = min(max(t, 1.0e-6_wp), 1.0_wp - 1.0e-6_wp)
+          point_a(k) = pa
+          point_b(k) = pb
+          f_a(k) = fa
+          f_b(k) = fb
+          x(k) = pa + t * (pb - pa)
+        end do
+      end do
+      do k = 1, n
+        pa = point_a(k)
+        pb = point_b(k)
+        ci(k) = merge(pa, pb, abs(f_a(k)) <= abs(f_b(k)))
+      end do
+      call evaluate(ci)
+    end subroutine chandrupatla
+  end subroutine solve
+
+  subroutine assimilation(n, pathway, ci, first, second, first_offset, second_offset, compensation, theta, gross, &
+    gross_slope)
+    !! Gross assimilation and its derivative. C3: smooth minimum of V u/(ci + Km) and j u/(ci + 2 G*) with
+    !! u = max(ci - G*, 0); over the common denominator it is 2 V j u/(S + R), S = V (ci + 2 G*) + j (ci + Km),
+    !! with R written as a sum of squares, so one division and no cancellation. C4: the minimum of a constant
+    !! and of a line through zero.
+    integer, intent(in) :: n, pathway
+    real(wp), intent(in), dimension(n) :: ci  !! Pa
+    real(wp), intent(in), dimension(n) :: first, second  !! C3: V, j, umol m-2 s-1; C4: limit and slope per Pa
+    real(wp), intent(in), dimension(n) :: first_offset, second_offset  !! C3: Km, 2 G*, Pa; C4 unused
+    real(wp), intent(in), dimension(n) :: compensation, theta
+    real(wp), intent(out), dimension(n) :: gross, gross_slope
+    integer :: i
+    real(wp) :: x, v, j, u, du, a, b, da, db, s, r, product, spread, inverse, both
+
+    if (pathway == pathway_c3) then
+      do i = 1, n
+        x = ci(i)
+        v = first(i)
+        j = second(i)
+        u = x - compensation(i)
+        du = merge(1.0_wp, 0.0_wp, u >= 0.0_wp)
+        u = max(u, 0.0_wp)
+        a = v * (x + second_offset(i))
+        b = j * (x + first_offset(i))
+        s = a + b
+        spread = 4.0_wp * (1.0_wp - theta(i))
+        r = sqrt((a - b) * (a - b) + spread * a * b + tiny_square)
+        both = s + r
+        inverse = 1.0_wp / (r * both)
+        product = 2.0_wp * v * j
+        gross(i) = product * u * r * inverse
+        ! R R' = (a - b) (a' - b') + spread/2 (a' b + a b')
+        gross_slope(i) = product * inverse * r * inverse * &
+          (du * r * both - u * ((v + j) * r + (a - b) * (v - j) + 0.5_wp * spread * (v * b + a * j)))
+      end do
+    else
+      do i = 1, n
+        x = max(ci(i), 0.0_wp)
+        a = first(i)
+        db = second(i)
+        b = db * x
+        s = a + b
+        spread = 4.0_wp * (1.0_wp - theta(i))
+        r = sqrt((a - b) * (a - b) + spread * a * b + tiny_square)
+        both = s + r
+        inverse = 1.0_wp / (r * both)
+        product = 2.0_wp * a * db
+        gross(i) = product * x * r * inverse
+        da = (b - a) * db + 0.5_wp * spread * a * db
+        gross_slope(i) = product * inverse * r * inverse * (r * both - x * (db * r + da))
+      end do
+    end if
+  end subroutine assimilation
+
+  subroutine root_law(n, ci, ca, gross, gross_slope, respiration, inverse_boundary, boundary_factor, pore_factor, &
+    slope_square, slope, law_compensation, g0, g_min, net_assimilation, conductance, residual, residual_slope)
+    !! Medlyn's law (and the P-model's) with the vapour pressure at the leaf surface eliminated. With
+    !! d = 1.6 An P/(cs - G), D = ei - ea, k = g1^2/D and q = d/gb the larger root of the quadratic is
+    !!   gs = g0 + d (1 + k q/2 + sqrt(k) r),  r^2 = 1 + g0/gb + q + k q^2/4
+    !! in which nothing cancels and which needs no case for An <= 0.
+    integer, intent(in) :: n
+    real(wp), intent(in), dimension(n) :: ci, ca, gross, gross_slope, respiration
+    real(wp), intent(in), dimension(n) :: inverse_boundary  !! 1/gb, m2 s mol-1
+    real(wp), intent(in), dimension(n) :: boundary_factor, pore_factor  !! 1.4e-6 P/gb and 1.6e-6 P
+    real(wp), intent(in), dimension(n) :: slope_square, slope  !! g1^2/D and g1/sqrt(D)
+    real(wp), intent(in), dimension(n) :: law_compensation, g0, g_min
+    real(wp), intent(out), dimension(n) :: net_assimilation, conductance, residual, residual_slope
+    integer :: i
+    real(wp) :: an, uptake, surface, room, inverse, d, dd, q, k, sk, r, law, g, gr, inverse_r, inverse_g, dlaw, free
+
+    do i = 1, n
+      k = slope_square(i)
+      sk = slope(i)
+      an = gross(i) - respiration(i)
+      uptake = max(an, 0.0_wp)
+      surface = ca(i) - boundary_factor(i) * an
+      ! at the root cs > ci > G; elsewhere the floor only keeps the law finite and F positive
+      free = surface - law_compensation(i)
+      room = max(free, 1.0e-3_wp * ca(i) + 1.0e-6_wp)
+      inverse = 1.0_wp / room
+      dd = pore_factor(i) * inverse
+      d = dd * uptake
+      free = merge(uptake, 0.0_wp, free >= room)
+      dd = dd * (1.0_wp + boundary_factor(i) * free * inverse)
+      q = d * inverse_boundary(i)
+      r = sqrt(1.0_wp + g0(i) * inverse_boundary(i) + q + 0.25_wp * k * q * q)
+      law = g0(i) + d * (1.0_wp + 0.5_wp * k * q + sk * r)
+      g = max(law, g_min(i))
+      gr = max(g, smallest_conductance)
+      inverse = 1.0_wp / (r * gr)
+      inverse_r = gr * inverse
+      inverse_g = r * inverse
+      dlaw = dd * (1.0_wp + k * q + sk * (r + 0.5_wp * q * (1.0_wp + 0.5_wp * k * q) * inverse_r))
+      dlaw = merge(dlaw, 0.0_wp, law >= g .and. an > 0.0_wp)
+      net_assimilation(i) = an
+      conductance(i) = g
+      inverse = pore_factor(i) * inverse_g
+      residual(i) = ci(i) - surface + inverse * an
+      residual_slope(i) = 1.0_wp + gross_slope(i) * (boundary_factor(i) + inverse * (1.0_wp - an * inverse_g * dlaw))
+    end do
+  end subroutine root_law
+
+  subroutine linear_law(n, ci, ca, gross, gross_slope, respiration, inverse_boundary, boundary_factor, pore_factor, &
+    slope, dryness, humidity, law_compensation, g0, g_min, net_assimilation, conductance, residual, residual_slope)
+    !! Ball-Berry (dryness W = 1, humidity h of the air) and Leuning (W = 1 + D/D0, h = 1) with the boundary layer
+    !! eliminated: with B = g1 An P/(cs - G), gs^2 + [W gb - g0 - B] gs - gb (g0 W + B h) = 0, larger root.
+    !! In dry air (g1 h < 1.6) open stomata moisten their own surface, F folds and three roots can exist; the Newton
+    !! iteration comes from below and gives the one with the closed stomata.
+    integer, intent(in) :: n
+    real(wp), intent(in), dimension(n) :: ci, ca, gross, gross_slope, respiration
+    real(wp), intent(in), dimension(n) :: inverse_boundary  !! 1/gb, m2 s mol-1
+    real(wp), intent(in), dimension(n) :: boundary_factor, pore_factor  !! 1.4e-6 P/gb and 1.6e-6 P
+    real(wp), intent(in), dimension(n) :: slope, dryness, humidity
+    real(wp), intent(in), dimension(n) :: law_compensation, g0, g_min
+    real(wp), intent(out), dimension(n) :: net_assimilation, conductance, residual, residual_slope
+    integer :: i
+    real(wp) :: an, uptake, surface, room, inverse, supply, dsupply, igb, b, c, root, total, law, g, inverse_g, dlaw
+    real(wp) :: free, stable, other
+
+    do i = 1, n
+      igb = inverse_boundary(i)
+      an = gross(i) - respiration(i)
+      uptake = max(an, 0.0_wp)
+      surface = ca(i) - boundary_factor(i) * an
+      free = surface - law_compensation(i)
+      room = max(free, 1.0e-3_wp * ca(i) + 1.0e-6_wp)
+      inverse = 1.0_wp / room
+      dsupply = slope(i) * pore_factor(i) * (1.0_wp / stomata_ratio) * inverse
+      supply = dsupply * uptake
+      free = merge(uptake, 0.0_wp, free >= room)
+      dsupply = dsupply * (1.0_wp + boundary_factor(i) * free * inverse)
+      b = dryness(i) - (g0(i) + supply) * igb
+      c = g0(i) * dryness(i) + supply * humidity(i)
+      root = sqrt(b * b + 4.0_wp * c * igb + tiny_square)
+      total = abs(b) + root
+      ! the form without cancellation depends on the sign of b
+      stable = 2.0_wp * c / total
+      other = 0.5_wp * total / igb
+      law = merge(stable, other, b >= 0.0_wp)
+      g = max(law, g_min(i))
+      inverse_g = 1.0_wp / max(g, smallest_conductance)
+      dlaw = dsupply * (law * igb + humidity(i)) / root
+      dlaw = merge(dlaw, 0.0_wp, law >= g .and. an > 0.0_wp)
+      net_assimilation(i) = an
+      conductance(i) = g
+      inverse = pore_factor(i) * inverse_g
+      residual(i) = ci(i) - surface + inverse * an
+      residual_slope(i) = 1.0_wp + gross_slope(i) * (boundary_factor(i) + inverse * (1.0_wp - an * inverse_g * dlaw))
+    end do
+  end subroutine linear_law
+
+  elemental function away_from_zero(value) result(safe)
+    !! The value, or a tiny number where it vanishes; the quotients formed with it are then not selected.
+    real(wp), intent(in) :: value
+    real(wp) :: safe
+
+    safe = merge(value, 1.0e-30_wp, abs(value) > 1.0e-30_wp)
+  end function away_from_zero
+end module concerto_gas_exchange

@@ -1,0 +1,563 @@
+module concerto_step_fast
+  !! The fast step of a block: snow and rain on the canopy, radiation, water stress, energy balance with photosynthesis,
+  !! heat and water in snow and soil, respiration, budgets. It wires the process modules and owns no equation but the
+  !! book-keeping: every store is updated from the fluxes that are reported, and the step measures what is left over.
+  !!
+  !! Energy: enthalpy counts from liquid water (and dry matter) at the freezing point. Vapour carries exactly the latent heat
+  !! of vaporisation, so evaporation takes mass at constant enthalpy of what remains; rain and snow arrive at air
+  !! temperature (rain not below, snow not above freezing); liquid between soil layers carries the heat of where it comes from.
+  use concerto_kinds, only: wp
+  use concerto_constants, only: freezing_point, latent_heat_fusion, latent_heat_vaporization, latent_heat_sublimation, &
+                                heat_capacity_liquid, heat_capacity_ice, density_water, molar_mass_carbon, stefan_boltzmann, &
+                                gravity
+  use concerto_options, only: model_options, vcmax_pmodel, stomata_medlyn, stomata_ball_berry, stomata_leuning, &
+                              temperature_response_fixed, soil_water_bucket_choice => soil_water_bucket
+  use concerto_tables
+  use concerto_interception, only: canopy_interception, canopy_wet_fraction
+  use concerto_radiation, only: canopy_shortwave, split_shortwave, sun_shade_leaves
+  use concerto_energy_balance, only: two_source, ground_flux_correction, n_skin_response
+  use concerto_photosynthesis, only: jmax_ratio
+  use concerto_leaf_respiration, only: respiration_base
+  use concerto_snow, only: snow_precipitation, snow_thermal_properties, snow_hydrology, snow_remap, snow_surface, snow_albedo
+  use concerto_heat, only: soil_thermal_properties, ground_heat, phase_change, advect_heat, column_enthalpy
+  use concerto_retention, only: retention_head
+  use concerto_soil_water, only: soil_water_richards, soil_evaporation_limits
+  use concerto_soil_bucket, only: soil_water_bucket
+  use concerto_roots, only: root_stress, root_supply, root_uptake, stress_by_head
+  use concerto_vegetation, only: maintenance_respiration, root_zone_mean
+  use concerto_environment_scalars, only: decomposition_scalar
+  use concerto_decomposition, only: heterotrophic_respiration
+  use concerto_decomposition_tables, only: scheme_litter
+  implicit none
+  private
+  public :: step_fast, decomposition_layers, century_factor, head_dry, head_wet
+
+  integer, parameter :: sweeps = 6  !! of the energy balance
+  integer, parameter :: decomposition_layers = 5  !! soil layers that a one-layer carbon scheme sees (0.28 m)
+  real(wp), parameter :: century_factor = 0.820595_wp  !! normalises Q10 1.5 to the CENTURY curve that belongs to the rates
+  real(wp), parameter :: head_dry = -2.0e6_wp / (density_water * gravity)  !! nothing decomposes, m (-2 MPa)
+  real(wp), parameter :: head_wet = -2.0e3_wp / (density_water * gravity)  !! water does not limit, m (-0.002 MPa)
+  real(wp), parameter :: top_share = 0.5_wp  !! part of the first layer's water that may evaporate; the rest is left to roots
+  real(wp), parameter :: surface_layer = 0.015_wp  !! largest dry surface layer, m
+  real(wp), parameter :: lowest_head = -1.0e5_wp  !! m
+  real(wp), parameter :: content_change = 0.1_wp  !! largest change of saturation in a sub-step of the soil water
+  real(wp), parameter :: no_limit = 1000.0_wp  !! K
+
+contains
+
+  subroutine step_fast(n, options, dt, forcing, p, derived, state, diagnostics)
+    !! One fast step of a block.
+    integer, intent(in) :: n  !! tiles in the block, a multiple of 16
+    type(model_options), intent(in) :: options  !! schemes
+    real(wp), intent(in) :: dt  !! s
+    real(wp), intent(in) :: forcing(n, n_forcing_column)  !! units of the table
+    real(wp), intent(in) :: p(n, n_parameter_column)  !! parameters, units of the table
+    real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
+    real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
+    real(wp), intent(inout) :: diagnostics(n, n_diagnostic_column)  !! of this step, units of the table
+    real(wp), dimension(n) :: water_before, energy_before, carbon_before, water_after, energy_after, carbon_after
+    real(wp), dimension(n) :: leaf_area, stem_area, plant_area, canopy_bottom, canopy_top, depth, snow_mass, cover, buried
+    real(wp), dimension(n) :: rain, snow, rain_temperature, snow_temperature, ground_rain, ground_snow, wet, capacity
+    real(wp), dimension(n) :: liquid_start, ice_start, rain_to_ground, arriving_temperature, arriving_heat
+    real(wp), dimension(n) :: snow_vis_beam, snow_vis_diffuse, snow_nir_beam, snow_nir_diffuse
+    real(wp), dimension(n) :: ground_vis_beam, ground_vis_diffuse, ground_nir_beam, ground_nir_diffuse
+    real(wp), dimension(n) :: beam_vis, beam_nir, diffuse_vis, diffuse_nir, absorbed_canopy, absorbed_ground, reflected
+    real(wp), dimension(n) :: par_sunlit, par_shaded, area_sunlit, area_shaded, extinction, scale_sunlit, scale_shaded, dummy
+    real(wp), dimension(n) :: stress, supply, soil_resistance, pore_humidity, most_evaporation, theta_open, theta_closed
+    real(wp), dimension(n) :: surface_ice, skin_limit, node_temperature, node_conductance, emissivity, canopy_snow
+    real(wp), dimension(n) :: vcmax25, jmax25, respiration25, ratio, slope, co2_pressure, stress_stomata, stress_capacity
+    real(wp), dimension(n) :: vcmax_sun, vcmax_shade, jmax_sun, jmax_shade, respiration_sun25, respiration_shade25
+    real(wp), dimension(n) :: canopy_temperature, air_temperature, air_humidity, ground_temperature, sensible_canopy
+    real(wp), dimension(n) :: sensible_ground, transpiration, wet_liquid, wet_ice, ground_evaporation, latent, longwave_up
+    real(wp), dimension(n) :: canopy_storage, ground_flux, ground_slope, friction, resistance_air, resistance_leaf
+    real(wp), dimension(n) :: resistance_ground, net_sun, net_shade, conductance_sun, conductance_shade, leaf_sun, leaf_shade
+    real(wp), dimension(n) :: ci_sun, ci_shade, last_change, balance_residual, final_temperature, final_flux
+    real(wp), dimension(n) :: sublimation, melt_outflow, outflow_temperature, outflow_heat, heat_to_soil, unmet, melt
+    real(wp), dimension(n) :: water_input, input_temperature, runoff, drainage, inflow_heat, leaving_heat, uptake_heat
+    real(wp), dimension(n) :: assimilation, leaf_demand, leaf_paid, stem_paid, root_paid, paid_share, root_temperature
+    real(wp), dimension(n) :: scalar, respiration_soil, rh, held, vegetated
+    real(wp) :: skin_response(n, n_skin_response)
+    real(wp), dimension(n, n_soil) :: head, soil_capacity, soil_conductivity, available, uptake, sink
+    real(wp), dimension(n, n_soil) :: liquid_before, no_flow
+    real(wp), dimension(n, n_snow) :: pack_capacity, pack_conductivity
+    real(wp), dimension(n, n_soil + 1) :: water_flux
+    real(wp) :: layer_weight(decomposition_layers)
+    real(wp) :: dz, wetness, change_liquid, change_ice, heat, melted, t, area, rate, share
+    integer :: i, k, response, passes
+
+    ! ---- stores at the start
+    call stored(n, derived, state, water_before, energy_before, carbon_before)
+
+    ! ---- leaf area, snow cover and what of the canopy stands out of it
+    do i = 1, n
+      leaf_area(i) = state(i, state_leaf_area)
+      stem_area(i) = merge(0.0_wp, max(0.05_wp, 0.1_wp * leaf_area(i)) + &
+                           0.1_wp * p(i, parameter_maximum_leaf_area) * p(i, parameter_woody), &
+                           p(i, parameter_maximum_leaf_area) <= 0.0_wp)
+      canopy_bottom(i) = merge(0.3_wp * p(i, parameter_canopy_height), 0.0_wp, p(i, parameter_canopy_height) > 2.0_wp)
+      canopy_top(i) = merge(p(i, parameter_canopy_height), 0.2_wp, p(i, parameter_canopy_height) > 2.0_wp)
+    end do
+    call snow_surface(n, n_snow, p(1, parameter_snow_cover_scale), p(1, parameter_snow_cover_exponent), canopy_bottom, &
+                      canopy_top, state(1, state_snow_ice), state(1, state_snow_liquid), state(1, state_snow_thickness), &
+                      depth, snow_mass, cover, buried)
+    do i = 1, n
+      leaf_area(i) = leaf_area(i) * (1.0_wp - buried(i))
+      stem_area(i) = stem_area(i) * (1.0_wp - buried(i))
+      plant_area(i) = leaf_area(i) + stem_area(i)
+      rain(i) = forcing(i, forcing_rainfall)
+      snow(i) = forcing(i, forcing_snowfall)
+      rain_temperature(i) = max(forcing(i, forcing_air_temperature), freezing_point)
+      snow_temperature(i) = min(forcing(i, forcing_air_temperature), freezing_point)
+      liquid_start(i) = state(i, state_canopy_liquid)
+      ice_start(i) = state(i, state_canopy_ice)
+    end do
+
+    ! ---- interception; what stays or leaves does so at the temperature of the precipitation
+    call canopy_interception(n, dt, plant_area, p(1, parameter_interception_capacity), rain, snow, &
+                             forcing(1, forcing_air_temperature), state(1, state_canopy_temperature), &
+                             forcing(1, forcing_wind_speed), state(1, state_canopy_liquid), state(1, state_canopy_ice), &
+                             ground_rain, ground_snow)
+    do i = 1, n
+      change_liquid = state(i, state_canopy_liquid) - liquid_start(i)
+      change_ice = state(i, state_canopy_ice) - ice_start(i)
+      heat = (derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * liquid_start(i) &
+              + heat_capacity_ice * ice_start(i)) * (state(i, state_canopy_temperature) - freezing_point) &
+             + heat_capacity_liquid * change_liquid * (rain_temperature(i) - freezing_point) &
+             + heat_capacity_ice * change_ice * (snow_temperature(i) - freezing_point)
+      capacity(i) = derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * state(i, state_canopy_liquid) &
+                    + heat_capacity_ice * state(i, state_canopy_ice)
+      state(i, state_canopy_temperature) = freezing_point + heat / max(capacity(i), 1.0e-3_wp)
+    end do
+    call canopy_wet_fraction(n, plant_area, p(1, parameter_interception_capacity), forcing(1, forcing_air_temperature), &
+                             state(1, state_canopy_liquid), state(1, state_canopy_ice), wet)
+
+    ! ---- snow and rain reach the ground
+    do i = 1, n
+      ground_rain(i) = ground_rain(i) * dt
+      ground_snow(i) = ground_snow(i) * dt
+    end do
+    call snow_precipitation(n, n_snow, ground_snow, ground_rain, forcing(1, forcing_air_temperature), &
+                            state(1, state_snow_ice), state(1, state_snow_liquid), state(1, state_snow_thickness), &
+                            state(1, state_snow_temperature), rain_to_ground, arriving_temperature, arriving_heat)
+
+    ! ---- shortwave radiation
+    call snow_albedo(n, dt, ground_snow, snow_mass, state(1, state_ground_temperature), forcing(1, forcing_cosine_zenith), &
+                     state(1, state_snow_age), snow_vis_beam, snow_vis_diffuse, snow_nir_beam, snow_nir_diffuse)
+    do i = 1, n
+      wetness = min(1.0_wp, state(i, state_soil_liquid) / p(i, parameter_theta_sat))
+      ground_vis_diffuse(i) = p(i, parameter_soil_albedo_dry_vis) &
+                              + wetness * (p(i, parameter_soil_albedo_wet_vis) - p(i, parameter_soil_albedo_dry_vis))
+      ground_nir_diffuse(i) = p(i, parameter_soil_albedo_dry_nir) &
+                              + wetness * (p(i, parameter_soil_albedo_wet_nir) - p(i, parameter_soil_albedo_dry_nir))
+      ground_vis_beam(i) = ground_vis_diffuse(i) + cover(i) * (snow_vis_beam(i) - ground_vis_diffuse(i))
+      ground_nir_beam(i) = ground_nir_diffuse(i) + cover(i) * (snow_nir_beam(i) - ground_nir_diffuse(i))
+      ground_vis_diffuse(i) = ground_vis_diffuse(i) + cover(i) * (snow_vis_diffuse(i) - ground_vis_diffuse(i))
+      ground_nir_diffuse(i) = ground_nir_diffuse(i) + cover(i) * (snow_nir_diffuse(i) - ground_nir_diffuse(i))
+      share = state(i, state_canopy_ice) / max(state(i, state_canopy_ice) + state(i, state_canopy_liquid), 1.0e-12_wp)
+      canopy_snow(i) = wet(i) * share
+    end do
+    call split_shortwave(n, 0.5_wp, forcing(1, forcing_shortwave_down), forcing(1, forcing_cosine_zenith), &
+                         forcing(1, forcing_day_of_year), forcing(1, forcing_pressure), &
+                         beam_vis, beam_nir, diffuse_vis, diffuse_nir)
+    call canopy_shortwave(n, options%canopy_light, leaf_area, stem_area, p(1, parameter_leaf_orientation), &
+                          p(1, parameter_leaf_reflectance_vis), p(1, parameter_leaf_reflectance_nir), &
+                          p(1, parameter_leaf_transmittance_vis), p(1, parameter_leaf_transmittance_nir), &
+                          p(1, parameter_stem_reflectance_vis), p(1, parameter_stem_reflectance_nir), &
+                          p(1, parameter_stem_transmittance_vis), p(1, parameter_stem_transmittance_nir), &
+                          p(1, parameter_clumping), canopy_snow, forcing(1, forcing_cosine_zenith), &
+                          beam_vis, beam_nir, diffuse_vis, diffuse_nir, ground_vis_beam, ground_nir_beam, &
+                          ground_vis_diffuse, ground_nir_diffuse, absorbed_canopy, absorbed_ground, reflected, &
+                          par_sunlit, par_shaded, area_sunlit, area_shaded, extinction)
+    call sun_shade_leaves(n, leaf_area, stem_area, extinction, forcing(1, forcing_cosine_zenith), &
+                          p(1, parameter_nitrogen_extinction), area_sunlit, area_shaded, scale_sunlit, scale_shaded)
+
+    ! ---- soil: masses, heat properties, potential, water stress, what may evaporate
+    call soil_thermal_properties(n, n_soil, soil_thickness, p(1, parameter_theta_sat), derived(1, derived_dry_capacity), &
+                                 derived(1, derived_dry_conductivity), derived(1, derived_log_solid_conductivity), &
+                                 state(1, state_soil_liquid), state(1, state_soil_ice), soil_capacity, soil_conductivity)
+    call snow_thermal_properties(n, n_snow, state(1, state_snow_ice), state(1, state_snow_liquid), &
+                                 state(1, state_snow_thickness), pack_capacity, pack_conductivity)
+    call retention_head(n, n_soil, state(1, state_soil_liquid), state(1, state_soil_ice), p(1, parameter_theta_sat), &
+                        p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), lowest_head, head)
+    do i = 1, n
+      theta_open(i) = 1.0_wp
+      theta_closed(i) = 0.0_wp
+    end do
+    call root_stress(n, n_soil, stress_by_head, derived(1, derived_root_fraction), state(1, state_soil_liquid), head, &
+                     state(1, state_soil_temperature), p(1, parameter_stress_head_open), p(1, parameter_stress_head_closed), &
+                     theta_open, theta_closed, available, stress)
+    call root_supply(n, n_soil, dt, soil_thickness, 1.0_wp - top_share, state(1, state_soil_liquid), &
+                     p(1, parameter_theta_res), available, stress, supply)
+    do i = 1, n
+      dummy(i) = surface_layer
+    end do
+    call soil_evaporation_limits(n, dt, soil_thickness(1), top_share, state(1, state_ground_temperature), &
+                                 state(1, state_soil_liquid), state(1, state_soil_ice), head(1, 1), p(1, parameter_theta_sat), &
+                                 p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), dummy, &
+                                 soil_resistance, pore_humidity, most_evaporation)
+
+    ! ---- the surface that the energy balance meets: soil, or the uppermost snow layer
+    do i = 1, n
+      node_temperature(i) = state(i, state_soil_temperature)
+      node_conductance(i) = 2.0_wp * soil_conductivity(i, 1) / soil_thickness(1)
+      surface_ice(i) = merge(1.0_wp, 0.0_wp, pack_capacity(i, n_snow) > 0.0_wp)
+    end do
+    do k = n_snow, 1, -1
+      do i = 1, n
+        t = state(i, state_snow_temperature + k - 1)
+        rate = 2.0_wp * pack_conductivity(i, k) / max(state(i, state_snow_thickness + k - 1), 1.0e-6_wp)
+        dz = node_temperature(i)
+        share = node_conductance(i)
+        node_temperature(i) = merge(t, dz, pack_capacity(i, k) > 0.0_wp)
+        node_conductance(i) = merge(rate, share, pack_capacity(i, k) > 0.0_wp)
+      end do
+    end do
+    do i = 1, n
+      area = 0.0_wp
+      do k = 1, n_snow
+        area = area + state(i, state_snow_ice + k - 1)
+      end do
+      skin_limit(i) = merge(freezing_point, no_limit, surface_ice(i) > 0.5_wp)
+      emissivity(i) = merge(p(i, parameter_snow_emissivity), p(i, parameter_ground_emissivity), surface_ice(i) > 0.5_wp)
+      most_evaporation(i) = merge(area / dt, most_evaporation(i), surface_ice(i) > 0.5_wp)
+      soil_resistance(i) = merge(0.0_wp, soil_resistance(i), surface_ice(i) > 0.5_wp)
+      pore_humidity(i) = merge(1.0_wp, pore_humidity(i), surface_ice(i) > 0.5_wp)
+      supply(i) = merge(1.0_wp, supply(i), p(i, parameter_hold_soil_water) > 0.5_wp)
+      stress(i) = merge(1.0_wp, stress(i), p(i, parameter_hold_soil_water) > 0.5_wp .and. stress(i) > 0.0_wp)
+    end do
+
+    ! ---- leaf capacities
+    response = options%temperature_response
+    if (options%vcmax == vcmax_pmodel) response = temperature_response_fixed  ! acclimation lies in the optimal capacities
+    if (options%vcmax == vcmax_pmodel) then
+      vcmax25 = state(:, state_pmodel_vcmax25)
+      jmax25 = state(:, state_pmodel_jmax25)
+    else
+      call jmax_ratio(n, response, state(1, state_temperature_30d), p(1, parameter_home_temperature), ratio)
+      vcmax25 = p(:, parameter_vcmax25)
+      jmax25 = ratio * vcmax25
+    end if
+    call respiration_base(n, options%leaf_respiration, p(1, parameter_r0), derived(1, derived_leaf_nitrogen), &
+                          state(1, state_temperature_30d), vcmax25, p(1, parameter_c4), respiration25)
+    select case (options%stomata)
+    case (stomata_medlyn)
+      slope = p(:, parameter_g1)
+    case (stomata_ball_berry)
+      slope = p(:, parameter_ball_berry_slope)
+    case (stomata_leuning)
+      slope = p(:, parameter_leuning_a1)
+    case default
+      slope = state(:, state_pmodel_xi)
+    end select
+    do i = 1, n
+      vcmax_sun(i) = vcmax25(i) * scale_sunlit(i)
+      vcmax_shade(i) = vcmax25(i) * scale_shaded(i)
+      jmax_sun(i) = jmax25(i) * scale_sunlit(i)
+      jmax_shade(i) = jmax25(i) * scale_shaded(i)
+      respiration_sun25(i) = respiration25(i) * scale_sunlit(i)
+      respiration_shade25(i) = respiration25(i) * scale_shaded(i)
+      co2_pressure(i) = forcing(i, forcing_co2) * 1.0e-6_wp * forcing(i, forcing_pressure)
+      rate = log(max(stress(i), 1.0e-6_wp))
+      stress_stomata(i) = exp(p(i, parameter_stress_exponent_stomata) * rate)
+      stress_capacity(i) = exp(p(i, parameter_stress_exponent_capacity) * rate)
+    end do
+
+    ! ---- energy balance of canopy and ground with photosynthesis
+    call two_source(n, sweeps, options%stomata, response, options%kinetics, options%leaf_respiration, options%ci_solver, dt, &
+                    1.0_wp, forcing(1, forcing_air_temperature), forcing(1, forcing_specific_humidity), &
+                    forcing(1, forcing_pressure), forcing(1, forcing_wind_speed), forcing(1, forcing_longwave_down), &
+                    p(1, parameter_reference_height), p(1, parameter_canopy_height), area_sunlit, area_shaded, stem_area, &
+                    p(1, parameter_leaf_width), p(1, parameter_roughness_ratio), p(1, parameter_displacement_ratio), &
+                    p(1, parameter_wind_extinction), absorbed_canopy, absorbed_ground, wet, state(1, state_canopy_liquid), &
+                    state(1, state_canopy_ice), supply, capacity, state(1, state_canopy_temperature), &
+                    state(1, state_ground_temperature), node_temperature, node_conductance, emissivity, &
+                    p(1, parameter_ground_roughness), pore_humidity, soil_resistance, surface_ice, skin_limit, &
+                    most_evaporation, co2_pressure, par_sunlit, par_shaded, vcmax_sun, vcmax_shade, jmax_sun, jmax_shade, &
+                    respiration_sun25, respiration_shade25, state(1, state_temperature_30d), &
+                    p(1, parameter_home_temperature), p(1, parameter_c4), p(1, parameter_theta_cj), &
+                    p(1, parameter_theta_ip), p(1, parameter_quantum_yield), p(1, parameter_theta_j), p(1, parameter_g0), &
+                    slope, p(1, parameter_g_min), stress_stomata, stress_capacity, canopy_temperature, air_temperature, &
+                    air_humidity, ground_temperature, sensible_canopy, sensible_ground, transpiration, wet_liquid, wet_ice, &
+                    ground_evaporation, latent, longwave_up, canopy_storage, ground_flux, ground_slope, friction, &
+                    resistance_air, resistance_leaf, resistance_ground, net_sun, net_shade, conductance_sun, &
+                    conductance_shade, leaf_sun, leaf_shade, ci_sun, ci_shade, last_change, balance_residual, skin_response)
+
+    ! ---- heat in snow and soil moves the skin; the fluxes follow it
+    call ground_heat(n, n_snow, n_soil, dt, soil_thickness, derived(1, derived_freezing_exponent), ground_flux, ground_slope, &
+                     ground_temperature, state(1, state_snow_ice), state(1, state_snow_thickness), pack_capacity, &
+                     pack_conductivity, state(1, state_soil_liquid), state(1, state_soil_ice), soil_capacity, &
+                     soil_conductivity, state(1, state_snow_temperature), state(1, state_soil_temperature), &
+                     final_temperature, final_flux)
+    call ground_flux_correction(n, dt, absorbed_canopy, absorbed_ground, forcing(1, forcing_longwave_down), plant_area, &
+                                state(1, state_canopy_liquid), state(1, state_canopy_ice), supply, most_evaporation, &
+                                surface_ice, capacity, ground_temperature, final_temperature, skin_response, &
+                                canopy_temperature, air_temperature, air_humidity, sensible_canopy, sensible_ground, &
+                                transpiration, wet_liquid, wet_ice, ground_evaporation, longwave_up, canopy_storage, &
+                                ground_flux, latent, balance_residual)
+
+    ! ---- canopy water and temperature
+    do i = 1, n
+      heat = capacity(i) * (canopy_temperature(i) - freezing_point)  ! J m-2, evaporation leaves it unchanged
+      ! the fluxes are limited to the stores; the maximum only takes care of the last bit of dt x store / dt
+      state(i, state_canopy_liquid) = max(0.0_wp, state(i, state_canopy_liquid) - dt * wet_liquid(i))
+      state(i, state_canopy_ice) = max(0.0_wp, state(i, state_canopy_ice) - dt * wet_ice(i))
+      ! melt or freeze what the heat allows
+      melted = min(state(i, state_canopy_ice), max(heat, 0.0_wp) / latent_heat_fusion) &
+               - min(state(i, state_canopy_liquid), max(-heat, 0.0_wp) / latent_heat_fusion)
+      heat = heat - latent_heat_fusion * melted
+      state(i, state_canopy_liquid) = state(i, state_canopy_liquid) + melted
+      state(i, state_canopy_ice) = state(i, state_canopy_ice) - melted
+      capacity(i) = derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * state(i, state_canopy_liquid) &
+                    + heat_capacity_ice * state(i, state_canopy_ice)
+      state(i, state_canopy_temperature) = freezing_point + heat / max(capacity(i), 1.0e-3_wp)
+      state(i, state_ground_temperature) = final_temperature(i)
+      state(i, state_canopy_air_humidity) = air_humidity(i)
+    end do
+
+    ! ---- snow: sublimation, melt, percolation, compaction; then freezing and thawing of the soil
+    do i = 1, n
+      sublimation(i) = dt * ground_evaporation(i) * surface_ice(i)
+    end do
+    call snow_hydrology(n, n_snow, dt, state(1, state_soil_temperature), sublimation, state(1, state_snow_ice), &
+                        state(1, state_snow_liquid), state(1, state_snow_thickness), state(1, state_snow_temperature), &
+                        melt_outflow, outflow_temperature, outflow_heat, heat_to_soil, unmet, melt)
+    do i = 1, n  ! what the pack could not give is not evaporated; its latent heat becomes sensible heat
+      ground_evaporation(i) = ground_evaporation(i) - unmet(i) / dt
+      latent(i) = latent(i) - latent_heat_sublimation * unmet(i) / dt
+      sensible_ground(i) = sensible_ground(i) + latent_heat_sublimation * unmet(i) / dt
+    end do
+    call snow_remap(n, n_snow, state(1, state_snow_ice), state(1, state_snow_liquid), state(1, state_snow_thickness), &
+                    state(1, state_snow_temperature))
+    call phase_change(n, n_soil, 1, soil_thickness, p(1, parameter_theta_sat), derived(1, derived_freezing_exponent), &
+                      derived(1, derived_freezing_entry), derived(1, derived_dry_capacity), heat_to_soil, &
+                      state(1, state_soil_liquid), state(1, state_soil_ice), state(1, state_soil_temperature))
+    do k = 1, n_soil
+      do i = 1, n
+        liquid_before(i, k) = state(i, state_soil_liquid + k - 1)
+        no_flow(i, k) = 0.0_wp
+      end do
+    end do
+
+    ! ---- soil water
+    call root_uptake(n, n_soil, transpiration, supply, available, stress, dummy, uptake)
+    do k = 1, n_soil
+      do i = 1, n
+        sink(i, k) = uptake(i, k)
+      end do
+    end do
+    do i = 1, n
+      sink(i, 1) = sink(i, 1) + ground_evaporation(i) * (1.0_wp - surface_ice(i))
+      water_input(i) = (rain_to_ground(i) + melt_outflow(i)) / dt
+      area = rain_to_ground(i) + melt_outflow(i)
+      heat = rain_to_ground(i) * (arriving_temperature(i) - freezing_point) &
+             + melt_outflow(i) * (outflow_temperature(i) - freezing_point)
+      input_temperature(i) = freezing_point + merge(heat / max(area, 1.0e-30_wp), 0.0_wp, area > 0.0_wp)
+    end do
+    if (options%soil_water == soil_water_bucket_choice) then
+      call soil_water_bucket(n, n_soil, dt, soil_thickness, water_input, sink, state(1, state_soil_ice), &
+                             p(1, parameter_theta_sat), p(1, parameter_theta_res), p(1, parameter_vg_alpha), &
+                             p(1, parameter_vg_n), p(1, parameter_vg_l), p(1, parameter_k_sat), state(1, state_soil_liquid), &
+                             water_flux, runoff, drainage)
+    else
+      call soil_water_richards(n, n_soil, dt, content_change, 0.0_wp, soil_thickness, water_input, sink, &
+                               state(1, state_soil_ice), p(1, parameter_theta_sat), p(1, parameter_theta_res), &
+                               p(1, parameter_vg_alpha), p(1, parameter_vg_n), p(1, parameter_vg_l), p(1, parameter_k_sat), &
+                               state(1, state_soil_liquid), water_flux, runoff, drainage, passes)
+    end if
+    ! without precipitation in the forcing the soil keeps its water: what leaves it is replaced, what comes runs off
+    do i = 1, n
+      t = p(i, parameter_hold_soil_water)
+      held(i) = t * (transpiration(i) + ground_evaporation(i) * (1.0_wp - surface_ice(i)))
+      runoff(i) = merge(water_input(i) * dt, runoff(i), t > 0.5_wp)
+      drainage(i) = merge(0.0_wp, drainage(i), t > 0.5_wp)
+      water_flux(i, n_soil + 1) = merge(0.0_wp, water_flux(i, n_soil + 1), t > 0.5_wp)
+    end do
+    do k = 1, n_soil
+      do i = 1, n
+        t = state(i, state_soil_liquid + k - 1)
+        rate = liquid_before(i, k)
+        state(i, state_soil_liquid + k - 1) = merge(rate, t, p(i, parameter_hold_soil_water) > 0.5_wp)
+        t = water_flux(i, k)
+        water_flux(i, k) = merge(0.0_wp, t, p(i, parameter_hold_soil_water) > 0.5_wp)
+      end do
+    end do
+    call advect_heat(n, n_soil, soil_thickness, derived(1, derived_dry_capacity), liquid_before, &
+                     state(1, state_soil_liquid), state(1, state_soil_ice), water_flux, input_temperature, no_flow, no_flow, &
+                     state(1, state_soil_temperature), inflow_heat, leaving_heat, uptake_heat)
+
+    ! ---- carbon: photosynthesis, respiration of plants and soil
+    do i = 1, n
+      area = area_sunlit(i) + area_shaded(i)
+      assimilation(i) = (net_sun(i) + leaf_sun(i)) * area_sunlit(i) + (net_shade(i) + leaf_shade(i)) * area_shaded(i)
+      leaf_demand(i) = leaf_sun(i) * area_sunlit(i) + leaf_shade(i) * area_shaded(i)
+      assimilation(i) = merge(assimilation(i), 0.0_wp, area > 1.0e-4_wp) * molar_mass_carbon * 1.0e-6_wp
+      leaf_demand(i) = merge(leaf_demand(i), 0.0_wp, area > 1.0e-4_wp) * molar_mass_carbon * 1.0e-6_wp
+    end do
+    call root_zone_mean(n, n_root, derived(1, derived_root_fraction), state(1, state_soil_temperature), root_temperature)
+    call maintenance_respiration(n, state(1, state_carbon_labile), state(1, state_carbon_fine_root), &
+                                 state(1, state_carbon_sapwood), leaf_demand, forcing(1, forcing_air_temperature), &
+                                 root_temperature, p(1, parameter_root_respiration), p(1, parameter_sapwood_respiration), &
+                                 p(1, parameter_respiration_factor), p(1, parameter_root_cn), p(1, parameter_sapwood_cn), &
+                                 p(1, parameter_maintenance_q10), leaf_paid, stem_paid, root_paid, paid_share)
+    layer_weight = soil_thickness(1:decomposition_layers) / sum(soil_thickness(1:decomposition_layers))
+    do i = 1, n
+      vegetated(i) = merge(1.0_wp, 0.0_wp, state(i, state_leaf_area) > 0.1_wp)
+    end do
+    call decomposition_scalar(n, decomposition_layers, options%soil_carbon, layer_weight, state(1, state_soil_temperature), &
+                              head, p(1, parameter_decomposition_q10), century_factor, head_dry, head_wet, &
+                              state(1, state_rothc_deficit), p(1, parameter_clay), 23.0_wp, vegetated, scalar)
+    call heterotrophic_respiration(n, n_soil_carbon_pool, derived(1, derived_decomposition_base_rate), &
+                                   derived(1, derived_decomposition_respired), scalar, state(1, state_soil_carbon), &
+                                   respiration_soil)
+    do i = 1, n
+      rh(i) = respiration_soil(i) + state(i, state_buffer_release)
+      rate = leaf_paid(i) + stem_paid(i) + root_paid(i)
+      state(i, state_carbon_npp_day) = state(i, state_carbon_npp_day) + dt * (assimilation(i) - rate)
+      state(i, state_carbon_growth_buffer) = state(i, state_carbon_growth_buffer) - dt * state(i, state_growth_release)
+      state(i, state_carbon_rh_buffer) = state(i, state_carbon_rh_buffer) - dt * rh(i)
+
+      ! sums for the daily step
+      state(i, state_day_steps) = state(i, state_day_steps) + dt
+      state(i, state_day_air_temperature) = state(i, state_day_air_temperature) + dt * forcing(i, forcing_air_temperature)
+      state(i, state_day_shortwave) = state(i, state_day_shortwave) + dt * forcing(i, forcing_shortwave_down)
+      state(i, state_day_stress) = state(i, state_day_stress) + dt * stress(i)
+      state(i, state_day_decomposition) = state(i, state_day_decomposition) + dt * scalar(i)
+      state(i, state_day_soil_temperature) = state(i, state_day_soil_temperature) + dt * root_temperature(i)
+      state(i, state_day_rain) = state(i, state_day_rain) + dt * (rain(i) + snow(i))
+      state(i, state_day_gpp) = state(i, state_day_gpp) + dt * assimilation(i)
+      state(i, state_day_leaf_respiration) = state(i, state_day_leaf_respiration) + dt * leaf_demand(i)
+      t = log(p(i, parameter_maintenance_q10)) * 0.1_wp
+      state(i, state_day_stem_response) = state(i, state_day_stem_response) &
+                                          + dt * exp(t * (forcing(i, forcing_air_temperature) - freezing_point - 20.0_wp))
+      state(i, state_day_root_response) = state(i, state_day_root_response) &
+                                          + dt * exp(t * (root_temperature(i) - freezing_point - 20.0_wp))
+      t = max(0.0_wp, 611.2_wp * exp(17.62_wp * (forcing(i, forcing_air_temperature) - freezing_point) &
+                                     / (forcing(i, forcing_air_temperature) - 30.03_wp)) &
+              - forcing(i, forcing_specific_humidity) * forcing(i, forcing_pressure) &
+              / (0.622_wp + 0.378_wp * forcing(i, forcing_specific_humidity)))
+      rate = forcing(i, forcing_noon_weight) * dt
+      state(i, state_noon_sums) = state(i, state_noon_sums) + rate
+      state(i, state_noon_sums + 1) = state(i, state_noon_sums + 1) + rate * forcing(i, forcing_air_temperature)
+      state(i, state_noon_sums + 2) = state(i, state_noon_sums + 2) + rate * t
+      state(i, state_noon_sums + 3) = state(i, state_noon_sums + 3) + rate * forcing(i, forcing_co2)
+      state(i, state_noon_sums + 4) = state(i, state_noon_sums + 4) + rate * forcing(i, forcing_pressure)
+      state(i, state_noon_sums + 5) = state(i, state_noon_sums + 5) + rate * 2.3_wp * forcing(i, forcing_shortwave_down)
+    end do
+
+    ! ---- budgets and diagnostics
+    call stored(n, derived, state, water_after, energy_after, carbon_after)
+    do i = 1, n
+      rate = wet_liquid(i) + wet_ice(i) + transpiration(i) + ground_evaporation(i)
+      share = forcing(i, forcing_shortwave_down) - reflected(i) + forcing(i, forcing_longwave_down) - longwave_up(i)
+      heat = sensible_canopy(i) + sensible_ground(i)
+      diagnostics(i, diagnostic_residual_water) = water_after(i) - water_before(i) &
+        - dt * (rain(i) + snow(i) - rate + held(i)) + runoff(i) + drainage(i)
+      t = heat_capacity_liquid * water_input(i) * (input_temperature(i) - freezing_point)  ! W m-2 offered to the soil
+      diagnostics(i, diagnostic_residual_energy) = t &
+        + (energy_after(i) - energy_before(i) + leaving_heat(i) - inflow_heat(i)) / dt &
+        - (share - heat - latent(i) + latent_heat_fusion * (wet_ice(i) + ground_evaporation(i) * surface_ice(i))) &
+        - heat_capacity_liquid * rain(i) * (rain_temperature(i) - freezing_point) &
+        - snow(i) * (heat_capacity_ice * (snow_temperature(i) - freezing_point) - latent_heat_fusion)
+      t = leaf_paid(i) + stem_paid(i) + root_paid(i) + state(i, state_growth_release)
+      diagnostics(i, diagnostic_residual_carbon) = carbon_after(i) - carbon_before(i) - dt * (assimilation(i) - t - rh(i))
+      state(i, state_day_net_radiation) = state(i, state_day_net_radiation) + dt * share
+
+      diagnostics(i, diagnostic_gpp) = assimilation(i)
+      diagnostics(i, diagnostic_ra) = t
+      diagnostics(i, diagnostic_ra_leaf) = leaf_paid(i)
+      diagnostics(i, diagnostic_ra_growth) = state(i, state_growth_release)
+      diagnostics(i, diagnostic_rh) = rh(i)
+      diagnostics(i, diagnostic_npp) = assimilation(i) - t
+      diagnostics(i, diagnostic_nbp) = assimilation(i) - t - rh(i)
+      diagnostics(i, diagnostic_nee) = -(assimilation(i) - t - rh(i)) / (molar_mass_carbon * 1.0e-6_wp)
+      diagnostics(i, diagnostic_latent_heat) = latent(i)
+      diagnostics(i, diagnostic_sensible_heat) = heat
+      diagnostics(i, diagnostic_ground_heat) = final_flux(i)
+      diagnostics(i, diagnostic_shortwave_up) = reflected(i)
+      diagnostics(i, diagnostic_longwave_up) = longwave_up(i)
+      diagnostics(i, diagnostic_net_radiation) = share
+      diagnostics(i, diagnostic_evapotranspiration) = rate
+      diagnostics(i, diagnostic_transpiration) = transpiration(i)
+      diagnostics(i, diagnostic_canopy_evaporation) = wet_liquid(i) + wet_ice(i)
+      diagnostics(i, diagnostic_ground_evaporation) = ground_evaporation(i)
+      diagnostics(i, diagnostic_surface_runoff) = runoff(i) / dt
+      diagnostics(i, diagnostic_drainage) = drainage(i) / dt
+      diagnostics(i, diagnostic_held_water) = held(i)
+      diagnostics(i, diagnostic_snow_melt) = melt(i) / dt
+      diagnostics(i, diagnostic_snow_depth) = depth(i)
+      diagnostics(i, diagnostic_snow_mass) = snow_mass(i)
+      diagnostics(i, diagnostic_surface_temperature) = sqrt(sqrt(max(longwave_up(i), 1.0_wp) / stefan_boltzmann))
+      diagnostics(i, diagnostic_friction_velocity) = friction(i)
+      diagnostics(i, diagnostic_water_stress) = stress(i)
+      diagnostics(i, diagnostic_canopy_conductance) = conductance_sun(i) * area_sunlit(i) + conductance_shade(i) * area_shaded(i)
+      diagnostics(i, diagnostic_absorbed_par) = par_sunlit(i) * area_sunlit(i) + par_shaded(i) * area_shaded(i)
+      diagnostics(i, diagnostic_canopy_convergence) = last_change(i)
+      diagnostics(i, diagnostic_vegetation_carbon) = state(i, state_carbon_labile) + state(i, state_carbon_leaf) &
+        + state(i, state_carbon_fine_root) + state(i, state_carbon_sapwood) + state(i, state_carbon_heartwood) &
+        + state(i, state_carbon_seed) + state(i, state_carbon_npp_day) + state(i, state_carbon_growth_buffer)
+      diagnostics(i, diagnostic_litter_carbon) = 0.0_wp
+      diagnostics(i, diagnostic_soil_organic_carbon) = state(i, state_carbon_rh_buffer)
+      diagnostics(i, diagnostic_soil_water) = 0.0_wp
+    end do
+    do k = 1, n_soil_carbon_pool
+      if (scheme_litter(k, options%soil_carbon)) then
+        do i = 1, n
+          diagnostics(i, diagnostic_litter_carbon) = diagnostics(i, diagnostic_litter_carbon) + state(i, state_soil_carbon + k - 1)
+        end do
+      else
+        do i = 1, n
+          diagnostics(i, diagnostic_soil_organic_carbon) = diagnostics(i, diagnostic_soil_organic_carbon) &
+            + state(i, state_soil_carbon + k - 1)
+        end do
+      end if
+    end do
+    do k = 1, n_soil
+      dz = density_water * soil_thickness(k)
+      do i = 1, n
+        diagnostics(i, diagnostic_soil_water) = diagnostics(i, diagnostic_soil_water) &
+          + dz * (state(i, state_soil_liquid + k - 1) + state(i, state_soil_ice + k - 1))
+      end do
+    end do
+  end subroutine step_fast
+
+  subroutine stored(n, derived, state, water, energy, carbon)
+    !! Water, enthalpy and carbon in all stores.
+    integer, intent(in) :: n  !! tiles
+    real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
+    real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
+    real(wp), intent(out) :: water(n)  !! kg m-2
+    real(wp), intent(out) :: energy(n)  !! J m-2
+    real(wp), intent(out) :: carbon(n)  !! kg m-2
+    real(wp) :: dz
+    integer :: i, k
+
+    do i = 1, n
+      water(i) = state(i, state_canopy_liquid) + state(i, state_canopy_ice)
+    end do
+    do k = 1, n_snow
+      do i = 1, n
+        water(i) = water(i) + state(i, state_snow_ice + k - 1) + state(i, state_snow_liquid + k - 1)
+      end do
+    end do
+    do k = 1, n_soil
+      dz = density_water * soil_thickness(k)
+      do i = 1, n
+        water(i) = water(i) + dz * (state(i, state_soil_liquid + k - 1) + state(i, state_soil_ice + k - 1))
+      end do
+    end do
+    call column_enthalpy(n, n_snow, n_soil, soil_thickness, derived(1, derived_dry_capacity), state(1, state_snow_ice), &
+                         state(1, state_snow_liquid), state(1, state_snow_temperature), state(1, state_soil_liquid), &
+                         state(1, state_soil_ice), state(1, state_soil_temperature), energy)
+    do i = 1, n
+      energy(i) = energy(i) - latent_heat_fusion * state(i, state_canopy_ice) &
+                  + (derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * state(i, state_canopy_liquid) &
+                     + heat_capacity_ice * state(i, state_canopy_ice)) * (state(i, state_canopy_temperature) - freezing_point)
+      carbon(i) = 0.0_wp
+    end do
+    do k = 1, size(state_carbon_columns)
+      do i = 1, n
+        carbon(i) = carbon(i) + state(i, state_carbon_columns(k))
+      end do
+    end do
+  end subroutine stored
+end module concerto_step_fast

@@ -1,0 +1,384 @@
+"""From land-cover class to plant functional types, by climate.
+
+An IGBP class stands for groups of plants (broadleaf evergreen tree, grass ...);
+one climate rule turns each group into types: limits of Bonan et al. 2002
+(Global Biogeochem. Cycles 16, 1021) for trees and shrubs, growing degree days
+for arctic grass, and the months warm and wet enough for C4 grass (Still et al.
+2003, Global Biogeochem. Cycles 17, 1006; temperature limits as in their rule).
+
+Types are numbered 0 to 16 in the order of `PFT_NAMES` everywhere in the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from concerto.errors import ConcertoError
+
+PFT_NAMES = (
+    "bare", "needle_evergreen_temperate", "needle_evergreen_boreal", "needle_deciduous_boreal",
+    "broad_evergreen_tropical", "broad_evergreen_temperate", "broad_deciduous_tropical",
+    "broad_deciduous_temperate", "broad_deciduous_boreal", "shrub_evergreen", "shrub_deciduous_temperate",
+    "shrub_deciduous_boreal", "grass_c3_arctic", "grass_c3", "grass_c4", "crop_c3", "crop_c4",
+)  # fmt: skip
+N_PFT = len(PFT_NAMES)
+IGBP_CODES = (
+    "ENF", "EBF", "DNF", "DBF", "MF", "CSH", "OSH", "WSA", "SAV", "GRA", "WET", "CRO", "URB", "CVM", "SNO",
+    "BSV",
+    "WAT",
+)  # fmt: skip
+# Per cent of the land of each class, water and ice removed; after the nearest rows of Poulter et al. (2015),
+# table 2.
+# URB: their class 190 with the built area as bare ground.
+IGBP_GROUPS = {
+    "ENF": {"tree_ne": 80, "shrub_bd": 5, "grass": 15},
+    "EBF": {"tree_be": 90, "shrub_be": 5, "grass": 5},
+    "DNF": {"tree_nd": 80, "shrub_bd": 5, "grass": 15},
+    "DBF": {"tree_bd": 80, "shrub_bd": 5, "grass": 15},
+    "MF": {"tree_bd": 40, "tree_ne": 40, "shrub_bd": 5, "grass": 15},
+    "CSH": {"shrub_bd": 45, "shrub_be": 25, "grass": 20, "bare": 10},
+    "OSH": {"shrub_bd": 25, "shrub_be": 10, "grass": 20, "bare": 45},
+    "WSA": {"tree_x": 45, "shrub_bd": 5, "grass": 50},
+    "SAV": {"tree_x": 20, "shrub_bd": 5, "grass": 75},
+    "GRA": {"grass": 85, "bare": 15},
+    "WET": {"grass": 80, "shrub_bd": 20},
+    "CRO": {"crop": 100},
+    "URB": {"tree_bd": 2.5, "tree_ne": 2.5, "grass": 15, "bare": 75},
+    "CVM": {"crop": 60, "tree_x": 10, "shrub_bd": 10, "grass": 20},
+    "SNO": {},
+    "BSV": {"grass": 10, "shrub_bd": 5, "bare": 85},
+    "WAT": {},
+}
+# A tower stands in one stand: forest, grass, wetland and crop sites have their first group alone.
+SITE_GROUPS = {
+    "ENF": {"tree_ne": 1}, "EBF": {"tree_be": 1}, "DNF": {"tree_nd": 1}, "DBF": {"tree_bd": 1},
+    "MF": {"tree_bd": 1, "tree_ne": 1}, "GRA": {"grass": 1}, "WET": {"grass": 1}, "CRO": {"crop": 1},
+}  # fmt: skip
+TREE_HEIGHT = 2.0
+ARCTIC_GRASS_GDD = 1000.0
+MEAN_MONTH_DAYS = 365.25 / 12.0
+DEFAULT_SOIL_TEXTURE = "medium"
+# sand and clay of the texture classes, per cent
+SOIL_TEXTURES = {
+    "coarse": (82, 6), "medium": (43, 18), "medium_fine": (10, 20), "fine": (20, 45), "very_fine": (10, 70),
+}  # fmt: skip
+
+
+@dataclass
+class Climate:
+    """What the climate rule needs; scalars, or arrays of one shape.
+
+    Attributes
+    ----------
+    coldest, warmest : float
+        Mean of the coldest and the warmest month, degC.
+    gdd5 : float
+        Growing degree days above 5 degC of a mean year, K d.
+    c4_share : float
+        Share of C4 in grass and crops, 0 to 1.
+    """
+
+    coldest: float
+    warmest: float
+    gdd5: float
+    c4_share: float
+
+
+def c4_share(temperature, precipitation):
+    """C4 share of grass from monthly climate.
+
+    Parameters
+    ----------
+    temperature : array (..., n_month)
+        Monthly means, degC; NaN where unknown.
+    precipitation : array (..., n_month) or None
+        Monthly totals, mm (of months of equal length); None when not recorded (then warmth alone decides).
+
+    Returns
+    -------
+    array (...)
+        n(T > 22 and P > 25) / n(T > 10 and P > 25); 0 where no month grows grass.
+
+    Examples
+    --------
+    >>> float(c4_share([5.0, 15.0, 25.0], [50.0, 50.0, 50.0]))
+    0.5
+    """
+    temperature = np.asarray(temperature, dtype=float)
+    with np.errstate(invalid="ignore"):
+        wet = (
+            np.isfinite(temperature)
+            if precipitation is None
+            else np.asarray(precipitation, dtype=float) > 25.0
+        )
+        warm = ((temperature > 22.0) & wet).sum(axis=-1)
+        growing = ((temperature > 10.0) & wet).sum(axis=-1)
+    return np.where(growing > 0, warm / np.maximum(growing, 1), 0.0)
+
+
+def site_climate(site) -> Climate:
+    """Climatology of a `Site` over its own record, days of local time.
+
+    Months without data are left out; their degree days are interpolated between the months that have them,
+    so that a
+    summer's record is not taken for an arctic year.
+    """
+    days = site.time_local.astype("datetime64[D]")
+    first = days[0]
+    index = (days - first).astype(int)
+    per_day = 86400.0 / site.step_seconds
+    count = np.bincount(index)
+    whole = count >= 0.5 * per_day
+    mean = np.bincount(index, site.forcing["air_temperature"] - 273.15) / np.maximum(count, 1)
+    water = site.forcing["rainfall"] + site.forcing["snowfall"]
+    rain = np.bincount(index, water * site.step_seconds)
+    calendar = first + np.arange(count.size)
+    month = calendar.astype("datetime64[M]").astype(int) % 12
+    temperature, degree_days, precipitation = np.full(12, np.nan), np.zeros(12), np.full(12, np.nan)
+    lengths = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    for m in range(12):
+        chosen = whole & (month == m)
+        if chosen.any():
+            temperature[m] = mean[chosen].mean()
+            degree_days[m] = np.maximum(mean[chosen] - 5.0, 0.0).mean() * lengths[m]
+            precipitation[m] = (
+                rain[chosen].mean() * MEAN_MONTH_DAYS
+            )  # months of equal length: rates are compared
+    known = np.isfinite(temperature)
+    per_day_known = degree_days[known] / lengths[known]
+    degree_days = np.interp(np.arange(12), np.flatnonzero(known), per_day_known, period=12) * lengths
+    share = c4_share(temperature, precipitation if site.has_precipitation else None)
+    return Climate(
+        float(np.nanmin(temperature)), float(np.nanmax(temperature)), float(degree_days.sum()), float(share)
+    )
+
+
+def split_group(group: str, climate: Climate) -> dict[int, np.ndarray]:
+    """Types of one group and their shares (sum 1) in a climate.
+
+    Parameters
+    ----------
+    group : str
+        tree_be, tree_bd, tree_ne, tree_nd, tree_x, shrub_be, shrub_bd, shrub_ne, shrub_nd, grass, crop or
+        bare.
+    climate : Climate
+        Scalars, or arrays of one shape.
+
+    Returns
+    -------
+    dict of int to array
+        Share by type number.
+    """
+    coldest, gdd = np.asarray(climate.coldest, dtype=float), np.asarray(climate.gdd5, dtype=float)
+    one = np.ones(np.broadcast_shapes(coldest.shape, gdd.shape))
+    tropical = (coldest > 15.5) * one
+    if group == "tree_be":
+        return {4: tropical, 5: 1 - tropical}
+    if group == "tree_bd":
+        boreal = ((coldest <= -15.0) | (gdd <= 1200.0)) * (1 - tropical)
+        return {6: tropical, 7: 1 - tropical - boreal, 8: boreal}
+    if group == "tree_ne":
+        temperate = ((coldest > -19.0) & (gdd > 1200.0)) * one
+        return {1: temperate, 2: 1 - temperate}
+    if group == "tree_nd":
+        return {3: one}
+    if group in ("shrub_bd", "shrub_ne", "shrub_nd"):
+        temperate = ((coldest > -19.0) & (gdd > 1200.0)) * one
+        return {10: temperate, 11: 1 - temperate}
+    if group == "shrub_be":
+        return {9: one}
+    if group == "bare":
+        return {0: one}
+    if group == "grass":
+        arctic = (gdd < ARCTIC_GRASS_GDD) * one
+        c4 = np.asarray(climate.c4_share) * (1 - arctic)
+        return {12: arctic, 13: 1 - arctic - c4, 14: c4}
+    if group == "crop":
+        return {15: one - climate.c4_share, 16: one * climate.c4_share}
+    if group == "tree_x":  # mixed trees of savannas and mosaics
+        cold = (coldest < -5.0) * one
+        middle = 1 - tropical - cold
+        weights = {"tree_bd": tropical + 0.5 * middle, "tree_ne": cold, "tree_be": 0.5 * middle}
+        out: dict[int, np.ndarray] = {}
+        for part, weight in weights.items():
+            for pft, share in split_group(part, climate).items():
+                out[pft] = out.get(pft, 0.0) + weight * share
+        return out
+    raise ConcertoError(
+        f"'{group}' is not a plant group.",
+        hint="Known are tree_be, tree_bd, tree_ne, tree_nd, tree_x, shrub_be, "
+        "shrub_bd, grass, crop and bare.",
+    )
+
+
+def igbp_to_pft(fractions, climate: Climate) -> np.ndarray:
+    """Fractions of the 17 IGBP classes to fractions of the 17 types, on any grid.
+
+    Parameters
+    ----------
+    fractions : array (..., 17)
+        Cover by class in MODIS order (1 ENF ... 17 WAT).
+    climate : Climate
+        Arrays of shape (...).
+
+    Returns
+    -------
+    array (..., 17)
+        By type; the sum is 1 where there is land other than ice and water, else 0.
+    """
+    fractions = np.asarray(fractions, dtype=float)
+    out = np.zeros(fractions.shape[:-1] + (N_PFT,))
+    for k, code in enumerate(IGBP_CODES):
+        groups = IGBP_GROUPS[code]
+        total = sum(groups.values())
+        for group, per_cent in groups.items():
+            for pft, share in split_group(group, climate).items():
+                out[..., pft] += fractions[..., k] * (per_cent / total) * share
+    total = out.sum(axis=-1, keepdims=True)
+    return np.divide(out, total, out=np.zeros_like(out), where=total > 0.0)
+
+
+def site_mixture(site, pft=None) -> list[tuple[int, float]]:
+    """Types and area fractions of the tiles at a flux tower.
+
+    Forest, grassland, wetland and crop sites take their first group alone; savannas and mosaics keep trees
+    and
+    grass (or crop) without bare ground and shrubs, and lose the trees where the canopy is lower than 2 m;
+    shrublands keep shrubs and grass.
+
+    Parameters
+    ----------
+    site : Site
+        From `concerto.forcing.read_site`.
+    pft : str, int, or dict, optional
+        Overrides the rule: a type, 'grass_c3:0.6,grass_c4:0.4', or a dict of type to fraction.
+
+    Returns
+    -------
+    list of (int, float)
+        Type number and fraction, largest first; fractions sum to 1.
+
+    Raises
+    ------
+    ConcertoError
+        No land-cover class, a class without vegetation, or a wrong `pft`.
+    """
+    if pft is not None:
+        return parse_mixture(pft)
+    if site.igbp is None:
+        raise ConcertoError(
+            f"{site.name}: no land-cover class is known, so no plant functional type can be chosen.",
+            hint="Give igbp (such as ENF) or pft (such as needle_evergreen_temperate).",
+        )
+    groups = SITE_GROUPS.get(site.igbp)
+    if groups is None:
+        groups = {
+            group: share
+            for group, share in IGBP_GROUPS[site.igbp].items()
+            if group != "bare" or site.igbp == "BSV"
+        }
+        if site.igbp in ("SAV", "WSA", "CVM"):
+            groups = {group: share for group, share in groups.items() if not group.startswith("shrub")}
+            if site.canopy_height is not None and site.canopy_height < TREE_HEIGHT:
+                groups.pop("tree_x")
+    if not groups:
+        raise ConcertoError(
+            f"{site.name}: the land-cover class {site.igbp} has no vegetation.",
+            hint="Give pft (such as grass_c3) if plants grow there.",
+        )
+    climate = site_climate(site)
+    total = float(sum(groups.values()))
+    mixture: dict[int, float] = {}
+    for group, weight in groups.items():
+        for number, share in split_group(group, climate).items():
+            mixture[number] = mixture.get(number, 0.0) + weight / total * float(share)
+    return sorted(((k, v) for k, v in mixture.items() if v > 0.0), key=lambda item: (-item[1], item[0]))
+
+
+def parse_mixture(pft) -> list[tuple[int, float]]:
+    """A type, 'name:fraction,name:fraction' or dict as a list of (number, fraction) that sums to 1.
+
+    Examples
+    --------
+    >>> parse_mixture("grass_c3:3,grass_c4:1")
+    [(13, 0.75), (14, 0.25)]
+    """
+    if isinstance(pft, dict):
+        parts = list(pft.items())
+    elif isinstance(pft, (int, np.integer)):
+        parts = [(pft, 1.0)]
+    else:
+        parts = [tuple(part.split(":", 1)) if ":" in part else (part, 1.0) for part in str(pft).split(",")]
+    mixture: dict[int, float] = {}
+    for name, fraction in parts:
+        number = pft_number(name)
+        try:
+            fraction = float(fraction)
+        except ValueError:
+            fraction = np.nan
+        if not (np.isfinite(fraction) and fraction >= 0.0):
+            raise ConcertoError(
+                f"The fraction of {PFT_NAMES[number]} in pft is not a number from 0 on.",
+                hint="Write for instance grass_c3:0.6,grass_c4:0.4.",
+            )
+        mixture[number] = mixture.get(number, 0.0) + fraction
+    total = sum(mixture.values())
+    if total <= 0.0:
+        raise ConcertoError("The fractions in pft sum to zero.", hint="Give at least one type.")
+    return sorted(
+        ((k, v / total) for k, v in mixture.items() if v > 0.0), key=lambda item: (-item[1], item[0])
+    )
+
+
+def pft_number(name) -> int:
+    """Number of a type given by name or number; a near name is suggested when unknown."""
+    text = str(name).strip().lower().replace("-", "_")
+    if text.isdigit() and int(text) < N_PFT:
+        return int(text)
+    if text in PFT_NAMES:
+        return PFT_NAMES.index(text)
+    import difflib
+
+    close = difflib.get_close_matches(text, PFT_NAMES, n=1, cutoff=0.5)
+    raise ConcertoError(
+        f"'{name}' is not a plant functional type.",
+        hint=(f"Did you mean {close[0]}? " if close else "")
+        + f"Known are 0 to {N_PFT - 1}: {', '.join(PFT_NAMES)}.",
+    )
+
+
+def describe(mixture) -> str:
+    """The mixture in words.
+
+    Examples
+    --------
+    >>> describe([(13, 0.75), (14, 0.25)])
+    'grass_c3 75 %, grass_c4 25 %'
+    """
+    return ", ".join(f"{PFT_NAMES[number]} {100 * fraction:.3g} %" for number, fraction in mixture)
+
+
+def texture_class(sand, clay) -> str:
+    """Texture class (FAO) from sand and clay, per cent of mass.
+
+    Examples
+    --------
+    >>> texture_class(43, 18)
+    'medium'
+    """
+    if not (0 <= sand <= 100 and 0 <= clay <= 100 and sand + clay <= 100.001):
+        raise ConcertoError(
+            f"Sand {sand:g} % and clay {clay:g} % are no soil.",
+            hint="Give per cent of mass, together at most 100.",
+        )
+    if clay > 60:
+        return "very_fine"
+    if clay >= 35:
+        return "fine"
+    if sand < 15:
+        return "medium_fine"
+    if clay < 18 and sand > 65:
+        return "coarse"
+    return "medium"

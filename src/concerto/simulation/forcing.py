@@ -1,0 +1,58 @@
+"""Forcing as the core wants it: one array (cell, column, step), with solar geometry and the ends of the days."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from concerto.forcing.weather import solar_geometry
+from concerto.tables import loader
+
+
+def noon_weight(time_utc, step_seconds, longitude, window_hours=1.0):
+    """1 in the intervals whose middle lies within ``window_hours`` of local mean noon, else 0 (Mengoli et al. 2022)."""
+    time = np.asarray(time_utc).astype("datetime64[s]")
+    hour = (time - time.astype("datetime64[D]")).astype(float) / 3600.0 + step_seconds / 7200.0
+    local = (hour + longitude / 15.0) % 24.0
+    return (np.abs(local - 12.0) <= window_hours).astype(float)
+
+
+def end_of_day(time_utc, step_seconds):
+    """1 where the daily step follows: the interval ends the UTC day (also the last one of a broken day)."""
+    time = np.asarray(time_utc).astype("datetime64[s]")
+    day = time.astype("datetime64[D]")
+    after = (time + np.timedelta64(int(step_seconds), "s")).astype("datetime64[D]")
+    ends = after > day
+    ends[:-1] |= day[1:] > day[:-1]
+    return ends.astype(np.int32)
+
+
+def forcing_array(cells: list[dict], time_utc, step_seconds):
+    """Forcing of the core.
+
+    Parameters
+    ----------
+    cells : one dict for each cell: the forcing variables of the table as arrays (step,), ``latitude``, ``longitude``;
+        ``prescribed_leaf_area`` may be absent (-1: prognostic leaf area)
+    time_utc : array of datetime64 (step,), starts of the intervals
+    step_seconds : s
+
+    Returns
+    -------
+    array (cell, column, step), Fortran order, units of the table
+    """
+    time = np.asarray(time_utc).astype("datetime64[s]")
+    columns = loader.variables("forcing")
+    out = np.empty((len(cells), loader.columns("forcing"), len(time)), order="F")
+    day = (time.astype("datetime64[D]") - time.astype("datetime64[Y]").astype("datetime64[D]")).astype(float) + 1.0
+    for c, cell in enumerate(cells):
+        sun = solar_geometry(time, step_seconds, cell["latitude"], cell["longitude"])
+        derived = {
+            "cosine_zenith": sun["cosine_sunlit"],
+            "day_length": sun["day_length"],
+            "day_of_year": day,
+            "noon_weight": noon_weight(time, step_seconds, cell["longitude"]),
+            "prescribed_leaf_area": -1.0,
+        }
+        for name, entry in columns.items():
+            out[c, entry.column - 1, :] = cell[name] if cell.get(name) is not None else derived[name]
+    return out

@@ -1,0 +1,246 @@
+"""One flux tower: from its file to a run, with spin-up, in one call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from concerto import __version__
+from concerto.errors import ConcertoError
+from concerto.simulation.forcing import end_of_day, forcing_array
+from concerto.simulation.progress import progress
+from concerto.simulation.tiles import RESIDUALS, Tiles
+from concerto.tables import loader
+
+# What a site run writes: forcing first, then fluxes and states.
+FORCING_OUTPUT = ("air_temperature", "shortwave_down", "longwave_down", "rainfall", "snowfall")
+OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.role != "solver") + (
+    "leaf_area",
+    "carbon_leaf",
+    "carbon_fine_root",
+    "soil_temperature",
+    "soil_liquid",
+)
+
+
+def home_temperature(time_local, air_temperature) -> float:
+    """Mean daily maximum temperature of the warmest month, K (Kumarathunge et al. 2019), from the record itself."""
+    day = np.asarray(time_local).astype("datetime64[D]")
+    days, index = np.unique(day, return_inverse=True)
+    warmest = np.full(len(days), -np.inf)
+    np.maximum.at(warmest, index, air_temperature)
+    month = days.astype("datetime64[M]").astype(int) % 12
+    return float(max(warmest[month == m].mean() for m in range(12) if (month == m).sum() >= 10 or len(days) < 40))
+
+
+@dataclass
+class SiteRun:
+    """A site ready to run; made by :func:`open_site`."""
+
+    site: object
+    tiles: Tiles
+    weights: list[float]
+    forcing: np.ndarray
+    ends: np.ndarray
+    spinup: str = "auto"
+    settings: dict = field(default_factory=dict)
+    spinup_state: dict = field(default_factory=dict)
+
+    def _advance(self, first, last, advance_bar, select=(), steps_per_output=1):
+        """Advance in calls of about a second, so that progress shows and an interrupt is handled."""
+        per_day = max(int(round(86400 / self.tiles.time_step)), 1)
+        chunk = max(per_day, 20_000_000 // (1500 * self.tiles.nproma * self.tiles.n_block) // per_day * per_day)
+        parts = []
+        for start in range(first, last, chunk):
+            stop = min(start + chunk, last)
+            parts.append(
+                self.tiles.advance(
+                    self.forcing[:, :, start:stop],
+                    self.ends[start:stop],
+                    select,
+                    steps_per_output,
+                    describe=lambda tile, step, start=start: (
+                        f"{self.site.name}, tile {tile + 1}, {self.site.time_local[start + step]} local time"
+                    ),
+                )
+            )
+            advance_bar(stop - start)
+        return {name: np.concatenate([p[name] for p in parts]) for name in select}
+
+    def run(self, quiet: bool = True):
+        """Spin up and run; returns an ``xarray.Dataset`` on the forcing's own time axis (interval starts, local time).
+
+        Raises
+        ------
+        ConcertoError
+            If a state variable leaves its bounds; names tile, date and quantity.
+        """
+        from concerto.simulation.output import dataset
+
+        began = time.perf_counter()
+        n_step = self.forcing.shape[2]
+        if self.spinup == "auto":
+            from concerto.simulation.spinup import spin_up
+
+            with progress(f"{self.site.name}: spin-up", 4 * n_step, quiet) as bar:
+                self.spinup_state = spin_up(self, bar)
+        else:
+            self.spinup_state = {"state": "no spin-up"}
+        spun = time.perf_counter()
+        self.tiles.worst[:] = 0.0
+        with progress(f"{self.site.name}: run", n_step, quiet) as bar:
+            results = self._advance(0, n_step, bar, OUTPUT)
+        entries = loader.variables("forcing")
+        for name in FORCING_OUTPUT:
+            results[name] = np.repeat(self.forcing[0, entries[name].column - 1, :, None], self.tiles.n_tile, axis=1)
+        for name, values in results.items():
+            if not np.all(np.isfinite(values)):
+                at = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+                raise ConcertoError(
+                    f"{name} is not finite at {self.site.time_local[at]} (local time), {self.site.name}",
+                    hint="check the forcing before that time with `concerto check`",
+                )
+        finished = time.perf_counter()
+        self.summary = self._summary(results, spun - began, finished - spun)
+        ds = dataset(results, self.weights, self.site.time_local, self.tiles.time_step, self._attributes())
+        return ds
+
+    def _summary(self, results, spinup_seconds, run_seconds):
+        weights = np.asarray(self.weights)
+        mean = {name: float((results[name].mean(axis=0) @ weights)) for name in ("gpp", "ra", "rh", "nee", "latent_heat", "sensible_heat")}
+        year = 31557600.0 * 1000.0  # kg m-2 s-1 -> g m-2 yr-1
+        start, end = self.site.time_local[0], self.site.time_local[-1]
+        names = loader.pft_names()
+        return {
+            "title": f"{self.site.name}: {str(start)[:10]} to {str(end)[:10]}",
+            "plant types": ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in zip(self.tiles.pft, self.weights, strict=True)),
+            "spin-up": self.spinup_state.get("state", ""),
+            "wall time": f"spin-up {spinup_seconds:.1f} s, run {run_seconds:.1f} s",
+            "mean fluxes": {
+                "NEE": f"{(mean['ra'] + mean['rh'] - mean['gpp']) * year:8.0f} gC m-2 yr-1",
+                "GPP": f"{mean['gpp'] * year:8.0f} gC m-2 yr-1",
+                "Reco": f"{(mean['ra'] + mean['rh']) * year:8.0f} gC m-2 yr-1",
+                "latent heat": f"{mean['latent_heat']:8.1f} W m-2",
+                "sensible heat": f"{mean['sensible_heat']:8.1f} W m-2",
+            },
+            "worst residual": {
+                name: f"{self.tiles.worst[k].max():.1e} {unit} in a step"
+                for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2"), strict=True))
+            },
+            "input": list(self.site.report),
+        }
+
+    def _attributes(self):
+        import json
+
+        s = self.site
+        return {
+            "Conventions": "CF-1.11",
+            "title": f"concerto run at {s.name}",
+            "site": s.name,
+            "source": f"concerto {__version__}, core tables {loader.digest()}",
+            "latitude": s.latitude,
+            "longitude": s.longitude,
+            "elevation": s.elevation if s.elevation is not None else np.nan,
+            "igbp": s.igbp or "",
+            "utc_offset_hours": s.utc_offset_hours,
+            "time_convention": "start of the interval, local standard time",
+            "has_precipitation": int(s.has_precipitation),
+            "configuration": json.dumps(self.settings),
+            "summary": json.dumps(self.summary),
+            "input_report": "\n".join(s.report),
+        }
+
+    def to_netcdf(self, path, quiet: bool = True) -> dict:
+        """Run and write; returns the closing summary. The file appears under its name only when it is complete."""
+        from concerto.simulation.output import check_target, write
+
+        check_target(path)
+        write(self.run(quiet=quiet), path)
+        self.summary["output"] = str(path)
+        return self.summary
+
+
+def open_site(
+    path,
+    *,
+    pft: str | None = None,
+    parameters: dict | None = None,
+    options: dict | None = None,
+    spinup: str = "auto",
+    soil: str | None = None,
+    threads: int = 1,
+    nproma: int = 64,
+    **site_facts,
+) -> SiteRun:
+    """Prepare a run of one tower file.
+
+    Parameters
+    ----------
+    path : tower file, NetCDF (ALMA names) or FLUXNET / ICOS CSV
+    pft : plant functional type or mixture (``"grass_c3=0.6,grass_c4=0.4"``); default from the IGBP class
+    parameters : values that replace those of the table, units of the table
+    options : scheme names by option; ``phenology`` defaults to ``prescribed`` if the file has leaf area
+    spinup : ``"auto"`` or ``"none"``
+    soil : texture class; default from the file, else medium
+    threads, nproma : OpenMP threads and tiles per block; results do not depend on them
+    **site_facts : latitude, longitude, ... that the file does not hold
+
+    Returns
+    -------
+    SiteRun
+
+    Examples
+    --------
+    >>> import concerto as co
+    >>> ds = co.open_site("FI-Hyy_2005-2007.nc").run()  # doctest: +SKIP
+    """
+    from concerto.domain.land_cover import site_mixture
+    from concerto.soil import soil_class
+    from concerto.forcing import read_site
+
+    site = read_site(Path(path), **site_facts)
+    mixture = site_mixture(site, pft)
+    types, weights = [t for t, _ in mixture], [w for _, w in mixture]
+    options = dict(options or {})
+    if "phenology" not in options and site.forcing.get("leaf_area_index") is not None:
+        options["phenology"] = "prescribed"
+    if options.get("phenology") == "prescribed" and site.forcing.get("leaf_area_index") is None:
+        raise ConcertoError(f"{path}: phenology 'prescribed' needs LAI in the file", hint="leave the option out or add LAI")
+    tiles = Tiles(types, site.step_seconds, cell=[0] * len(types), options=options, threads=threads, nproma=nproma)
+    texture = soil_class(soil or site.soil_texture)
+    for name in ("theta_sat", "theta_res", "k_sat", "sand", "clay"):
+        tiles.set_parameter(name, getattr(texture, name))
+    for name in ("alpha", "n", "l"):
+        tiles.set_parameter(f"vg_{name}", getattr(texture, name))
+    tiles.set_parameter("reference_height", max(site.reference_height, 0.5))
+    if site.canopy_height is not None and len(types) == 1:
+        tiles.set_parameter("canopy_height", max(site.canopy_height, 0.01))
+    tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
+    tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
+    for name, value in (parameters or {}).items():
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise ConcertoError(f"parameter {name}: '{value}' is not a number", hint="write NAME=VALUE") from None
+        tiles.set_parameter(name, value)
+    # the reference height must stand above the canopy
+    height = np.maximum(tiles.parameter("reference_height"), tiles.parameter("canopy_height") + 2.0)
+    tiles.set_parameter("reference_height", height)
+    cell = dict(site.forcing)
+    cell["prescribed_leaf_area"] = cell.pop("leaf_area_index", None)
+    if options.get("phenology") != "prescribed":
+        cell["prescribed_leaf_area"] = None
+    cell |= {"latitude": site.latitude, "longitude": site.longitude}
+    forcing = forcing_array([cell], site.time_start, site.step_seconds)
+    settings = {
+        "file": Path(path).name,
+        "options": {name: options.get(name, entry.default) for name, entry in loader.options().items()},
+        "parameters": {name: float(value) for name, value in (parameters or {}).items()},
+        "pft": {loader.pft_names()[p]: w for p, w in zip(types, weights, strict=True)},
+        "spinup": spinup,
+    }
+    return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)

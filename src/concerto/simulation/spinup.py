@@ -1,0 +1,212 @@
+"""Spin-up: soil temperature and water by cycling the forcing, vegetation and soil carbon by a direct periodic solve.
+
+The fast step is cycled a few times; each cycle records the daily drivers of carbon (GPP, leaf respiration, temperature
+responses, stress, decomposition scalar). From these the core finds the plant and soil carbon that return to themselves
+after a cycle, without stepping through centuries (`concerto_spinup`). The cycle is a whole number of years.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from concerto import _core
+from concerto.tables import loader
+
+DRIVERS = tuple(name for name, e in loader.variables("diagnostic").items() if e.role == "driver")
+PLANT_POOLS = ("labile", "leaf", "fine_root", "sapwood", "heartwood", "seed")
+PLANT_YEARS = 600  # plant carbon is cycled this long; wood needs a few times its life span
+
+
+def initialise(tiles, mean_temperature) -> None:
+    """State of new tiles: soil at the mean temperature and field capacity, plants with full leaves (core routine)."""
+    per_tile = np.broadcast_to(np.asarray(mean_temperature, dtype=float), tiles.n_tile)
+    _core.concerto_interface.core_initialise(
+        mean_temperature=np.asfortranarray(tiles._blocks(per_tile[:, None])[:, 0, :]),
+        parameters=tiles.parameters,
+        state=tiles.state,
+    )
+
+
+def whole_years(time_utc, step_seconds):
+    """Slice of the forcing that is a whole number of years, or None where the record is shorter than 360 days."""
+    per_day = int(round(86400 / step_seconds))
+    days = len(time_utc) / per_day
+    years = int((days + 1.5) / 365.25)
+    if years < 1:
+        return None
+    return min(len(time_utc), int(round(years * 365.25)) * per_day)
+
+
+def completed_year(time_utc, step_seconds):
+    """Step indices of a whole year made from a shorter record: a missing day takes the present day of equal solar
+    declination on the other side of the solstice, else the nearest one in declination."""
+    per_day = int(round(86400 / step_seconds))
+    time = np.asarray(time_utc).astype("datetime64[s]")
+    day = time.astype("datetime64[D]")
+    days, first, count = np.unique(day, return_index=True, return_counts=True)
+    full = count == per_day
+    days, first = days[full], first[full]
+    of_year = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(int)
+    angle = np.sin(2 * np.pi * (np.arange(365) - 80.0) / 365.0)
+    present = {int(d): int(f) for d, f in zip(of_year, first, strict=True)}
+    index = []
+    start = int(of_year[0])
+    for k in range(365):
+        d = (start + k) % 365
+        if d not in present:
+            candidates = np.array(sorted(present))
+            candidates = candidates[candidates < 365]
+            d = int(candidates[np.argmin(np.abs(angle[candidates] - angle[d]) + 1e-4 * np.abs(candidates - d))])
+        index.append(np.arange(present[d], present[d] + per_day))
+    return np.concatenate(index)
+
+
+def carbon_equilibrium(tiles, drivers) -> dict:
+    """Plant and soil carbon in balance with a cycle of daily drivers.
+
+    Parameters
+    ----------
+    tiles : Tiles whose carbon pools are replaced
+    drivers : dict name -> array (day, tile) of the drivers of a whole number of years
+
+    Returns
+    -------
+    dict of arrays (tile,): ``vegetation_residual`` and ``soil_residual`` (relative change over one more cycle),
+    ``gpp``, ``npp``, ``rh`` of the cycle (kg m-2)
+    """
+    names = loader.parameters()
+    n, padded = tiles.n_tile, -(-tiles.n_tile // 16) * 16
+    index = np.minimum(np.arange(padded), n - 1)
+    n_pool, n_day = loader.layers()["soil_carbon_pool"], len(drivers[DRIVERS[0]])
+    table = tiles._unblock(tiles.parameters)[index]
+
+    def p(name):
+        return np.asfortranarray(table[:, names[name].column - 1])
+
+    scheme = int(tiles._option_numbers[list(loader.options()).index("soil_carbon")])
+    prescribed = tiles.options.get("phenology") == "prescribed"
+    driver = np.empty((padded, len(DRIVERS), n_day), order="F")
+    for k, name in enumerate(DRIVERS):
+        driver[:, k, :] = drivers[name][:, index].T
+    rate, transfer, respired = _core.concerto_decomposition.decomposition_scheme(
+        n_pool=n_pool, scheme=scheme, sand=p("sand"), clay=p("clay"), lignin=np.zeros(padded)
+    )
+    rate = np.asfortranarray(rate * p("decomposition_rate")[:, None])
+    pools = {name: np.asfortranarray(tiles.get(f"carbon_{name}")[index]) for name in PLANT_POOLS}
+    memory = np.asfortranarray(tiles.get("stress_memory")[index])
+    carbon = np.asfortranarray(tiles.get("soil_carbon")[index])
+    zero = np.zeros(padded)
+    years = n_day / 365.25
+    out = _core.concerto_carbon_spinup.carbon_spinup(
+        n_cycle=max(int(PLANT_YEARS / years), 10), scheme=scheme, driver=driver,
+        specific_leaf_area=p("specific_leaf_area"), maximum_leaf_area=p("maximum_leaf_area"), woody=p("woody"),
+        root_leaf_ratio=p("root_leaf_ratio"), labile_time=p("labile_time"),
+        flush_time=zero if prescribed else p("flush_time"), shed_time=zero if prescribed else p("shed_time"),
+        reserve_ratio=p("reserve_ratio"), growth_fraction=p("growth_respiration"), seed_share=p("seed_share"),
+        leaf_longevity=p("leaf_longevity"), fine_root_longevity=p("fine_root_longevity"),
+        sapwood_longevity=p("sapwood_longevity"), seed_longevity=p("seed_longevity"), mortality=p("mortality"),
+        root_rate=p("root_respiration") * p("respiration_factor") / p("root_cn"),
+        sapwood_rate=p("sapwood_respiration") * p("respiration_factor") / p("sapwood_cn"),
+        metabolic=p("litter_metabolic"), cellulose=p("litter_cellulose"), dpm_rpm_ratio=p("dpm_rpm_ratio"),
+        rate=rate, transfer=transfer, respired=respired, **pools, stress_memory=memory, carbon=carbon,
+    )  # fmt: skip
+    values = list(out)
+    if len(values) == 5:  # pools are changed in place
+        results = values
+    else:
+        *changed, _, _, _, _, _ = values
+        results = values[-5:]
+        for (name, pool), value in zip([*pools.items(), ("memory", memory), ("soil", carbon)], changed, strict=True):
+            pool[...] = value
+    for name, pool in pools.items():
+        tiles.set(f"carbon_{name}", pool[:n])
+    tiles.set("stress_memory", memory[:n])
+    tiles.set("soil_carbon", carbon[:n])
+    keys = ("vegetation_residual", "soil_residual", "gpp", "npp", "rh")
+    return {key: value[:n] for key, value in zip(keys, results, strict=True)}
+
+
+def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: int = 2) -> dict:
+    """Bring tiles to the equilibrium of their own forcing.
+
+    Parameters
+    ----------
+    tiles, forcing, ends : as for ``Tiles.advance``
+    time_utc : starts of the steps
+    bar : function that is told of finished steps
+    cycles : passes that end with a carbon solve, after one pass for heat and water
+
+    Returns
+    -------
+    dict: ``state`` (words) and the residuals of the last solve
+    """
+    length = whole_years(time_utc, tiles.time_step)
+    words = ""
+    if length is None:
+        index = completed_year(time_utc, tiles.time_step)
+        forcing = np.asfortranarray(forcing[:, :, index])
+        per_day = int(round(86400 / tiles.time_step))
+        ends = (np.arange(len(index)) % per_day == per_day - 1).astype(np.int32)
+        words = " (record shorter than a year: completed by days of equal declination, state is indicative)"
+        length = len(index)
+    forcing, ends = forcing[:, :, :length], ends[:length]
+    column = loader.variables("forcing")["air_temperature"].column - 1
+    cell = tiles.cell
+    initialise(tiles, forcing[:, column, :].mean(axis=1)[cell])
+    _first_days(tiles, forcing)
+    year = min(length, int(round(365.25 * 86400 / tiles.time_step)))
+    tiles.advance(forcing[:, :, :year], ends[:year], describe=describe)
+    bar(year)
+    solved = {}
+    last = np.flatnonzero(ends)
+    for _ in range(cycles):
+        # drivers are diagnostics that change at the end of a day: read them there
+        drivers = tiles.advance(forcing, ends, DRIVERS, describe=describe) if length < 1 else _daily(tiles, forcing, ends, last, describe)
+        bar(length)
+        solved = carbon_equilibrium(tiles, drivers)
+    plant, soil = float(solved["vegetation_residual"].max()), float(solved["soil_residual"].max())
+    years = length * tiles.time_step / 31557600.0
+    return {
+        "state": f"periodic over {years:.1f} years{words}; change over one more cycle: plants {plant:.1e}, soil carbon {soil:.1e}",
+        "vegetation_residual": plant,
+        "soil_residual": soil,
+        "gpp": solved["gpp"] / years,
+        "npp": solved["npp"] / years,
+        "rh": solved["rh"] / years,
+    }
+
+
+def _daily(tiles, forcing, ends, last, describe):
+    """Daily drivers: the diagnostics that the daily step leaves, read at the end of each day."""
+    parts = {name: [] for name in DRIVERS}
+    step = 0
+    block = 60  # days in one call
+    for k in range(0, len(last), block):
+        stop = int(last[min(k + block, len(last)) - 1]) + 1
+        result = tiles.advance(forcing[:, :, step:stop], ends[step:stop], DRIVERS, describe=describe)
+        at = last[k : k + block] - step
+        for name in DRIVERS:
+            parts[name].append(result[name][at])
+        step = stop
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _first_days(tiles, forcing):
+    """Memories of temperature start from the forcing's own first weeks, leaf area from the first prescribed value."""
+    entries = loader.variables("forcing")
+    air = forcing[:, entries["air_temperature"].column - 1, :]
+    steps = int(86400 / tiles.time_step)
+    for days in (10, 30, 365):
+        window = np.concatenate([air[:, -days * steps // 2 :], air[:, : days * steps // 2]], axis=1)
+        tiles.set(f"temperature_{days}d", window.mean(axis=1)[tiles.cell])
+    leaf = forcing[:, entries["prescribed_leaf_area"].column - 1, 0][tiles.cell]
+    tiles.set("leaf_area", np.where(leaf >= 0, leaf, tiles.get("leaf_area")))
+
+
+def spin_up(run, bar) -> dict:
+    """Spin up a site run; see :func:`spin_up_tiles`."""
+
+    def describe(tile, step):
+        return f"{run.site.name}, tile {tile + 1}, step {step + 1} of a spin-up cycle"
+
+    return spin_up_tiles(run.tiles, run.forcing, run.ends, run.site.time_start, bar, describe)

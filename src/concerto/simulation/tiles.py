@@ -1,0 +1,192 @@
+"""Tiles in blocks: the state and parameters of a simulation, and the call that advances them in the compiled core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from concerto import _core
+from concerto.errors import ConcertoError
+from concerto.tables import loader
+
+RESIDUALS = ("water", "energy", "carbon")  # the order of the rows of ``worst``: kg m-2, W m-2, kg m-2
+
+
+def check_core():
+    """Refuse a compiled core that was built from other tables than the installed ones."""
+    built = _core.concerto_interface.core_digest().decode()
+    if built != loader.digest():
+        raise ConcertoError(
+            f"the compiled core was built from other tables ({built}) than those installed ({loader.digest()})",
+            hint="reinstall concerto",
+        )
+
+
+def block_size(n_tile: int, nproma: int = 64) -> tuple[int, int]:
+    """Tiles per block (a multiple of 16, never of 512) and number of blocks.
+
+    Columns whose stride is a multiple of 4096 bytes fall on the same cache sets, hence the 16 more.
+    """
+    nproma = min(-(-max(nproma, 1) // 16) * 16, -(-n_tile // 16) * 16)
+    if nproma % 512 == 0:
+        nproma += 16
+    return nproma, -(-n_tile // nproma)
+
+
+@dataclass
+class Tiles:
+    """State, parameters and options of ``n_tile`` tiles.
+
+    Attributes
+    ----------
+    state, parameters : arrays (nproma, column, block), Fortran order, units of the tables
+    cell_of_tile : array (nproma, block) of rows of the forcing, from 1
+    worst : array (3, n_tile), the largest residual of water (kg m-2), energy (W m-2) and carbon (kg m-2) of any step
+    """
+
+    pft: np.ndarray
+    time_step: float = 1800.0
+    cell: np.ndarray | None = None
+    options: dict = field(default_factory=dict)
+    nproma: int = 64
+    threads: int = 1
+
+    def __post_init__(self):
+        check_core()
+        self.pft = np.atleast_1d(np.asarray(self.pft, dtype=int))
+        self.n_tile = len(self.pft)
+        self.nproma, self.n_block = block_size(self.n_tile, self.nproma)
+        self.cell = np.arange(self.n_tile) if self.cell is None else np.asarray(self.cell, dtype=int)
+        try:
+            self._option_numbers = np.array(loader.option_numbers(self.options), dtype=np.int32)
+        except KeyError as error:
+            raise ConcertoError(str(error.args[0]), hint="see `concerto params --options`") from None
+        padded = self.nproma * self.n_block
+        self._tile = np.minimum(np.arange(padded), self.n_tile - 1)
+        table = np.array([entry.values for entry in loader.parameters().values()])  # (parameter, pft)
+        self.parameters = self._blocks(table[:, self.pft].T)
+        self.state = np.zeros((self.nproma, loader.columns("state"), self.n_block), order="F")
+        for entry in loader.variables("state").values():
+            first = entry.column - 1
+            self.state[:, first : first + entry.n_layer, :] = entry.initial or 0.0
+        self.cell_of_tile = np.asfortranarray(
+            (self.cell[self._tile] + 1).reshape(self.n_block, self.nproma).T.astype(np.int32)
+        )
+        self.worst = np.zeros((3, self.n_tile), order="F")
+
+    def _blocks(self, values):
+        """(n_tile, column) -> (nproma, column, block), the last block padded with copies of the last tile."""
+        values = np.asarray(values, dtype=float)[self._tile]
+        return np.asfortranarray(values.reshape(self.n_block, self.nproma, -1).transpose(1, 2, 0))
+
+    def _unblock(self, blocks):
+        """(nproma, column, block) -> (n_tile, column)."""
+        return blocks.transpose(2, 0, 1).reshape(self.nproma * self.n_block, -1)[: self.n_tile]
+
+    def _entry(self, kind, name):
+        entries = loader.parameters() if kind == "parameter" else loader.variables(kind)
+        if name not in entries:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, entries, n=1)
+            raise ConcertoError(
+                f"there is no {kind} '{name}'", hint=f"did you mean '{near[0]}'?" if near else "see `concerto params`"
+            )
+        return entries[name]
+
+    def get(self, name: str) -> np.ndarray:
+        """State variable by name: (n_tile,) or (n_tile, layer)."""
+        entry = self._entry("state", name)
+        first = entry.column - 1
+        values = self._unblock(self.state[:, first : first + entry.n_layer, :])
+        return values[:, 0].copy() if entry.n_layer == 1 else values.copy()
+
+    def set(self, name: str, values) -> None:
+        """Set a state variable: a scalar, (n_tile,) or (n_tile, layer)."""
+        entry = self._entry("state", name)
+        values = np.asarray(values, dtype=float)
+        if entry.n_layer > 1 and values.shape == (self.n_tile,):
+            values = values[:, None]
+        if entry.n_layer == 1:
+            values = np.broadcast_to(values, self.n_tile)[:, None]
+        first = entry.column - 1
+        self.state[:, first : first + entry.n_layer, :] = self._blocks(
+            np.broadcast_to(values, (self.n_tile, entry.n_layer))
+        )
+
+    def parameter(self, name: str) -> np.ndarray:
+        """Parameter by name, (n_tile,)."""
+        return self._unblock(self.parameters)[:, self._entry("parameter", name).column - 1].copy()
+
+    def set_parameter(self, name: str, values, *, check: bool = True) -> None:
+        """Set a parameter of all tiles (scalar) or of each (n_tile,); checked against the bounds of the table."""
+        entry = self._entry("parameter", name)
+        values = np.broadcast_to(np.asarray(values, dtype=float), self.n_tile)
+        low, high = entry.bounds
+        if check and not np.all((values >= low) & (values <= high)):
+            worst = values[~((values >= low) & (values <= high))][0]
+            raise ConcertoError(
+                f"parameter {name} = {worst:g} {entry.units} is outside its bounds {low:g} to {high:g}",
+                hint=f"see `concerto params {name}`",
+            )
+        self.parameters[:, entry.column - 1 : entry.column, :] = self._blocks(values[:, None])
+
+    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None):
+        """Advance all tiles.
+
+        Parameters
+        ----------
+        forcing : array (n_cell, forcing column, step), Fortran order, units of the table
+        end_of_day : array (step,), 1 where the daily step follows
+        select : names of diagnostics or state variables to return
+        steps_per_output : fast steps in the mean of one record
+        describe : function (tile, step) -> str, optional
+            Words for a tile and a step in the error that a failure raises.
+
+        Returns
+        -------
+        dict name -> array (record, n_tile) or (record, n_tile, layer)
+        """
+        columns, shape = [], {}
+        diagnostics, states = loader.variables("diagnostic"), loader.variables("state")
+        for name in select:
+            entry = diagnostics.get(name) or self._entry("state", name)
+            sign = 1 if name in diagnostics else -1
+            shape[name] = (len(columns), entry.n_layer)
+            columns += [sign * (entry.column + k) for k in range(entry.n_layer)]
+        n_step = forcing.shape[2]
+        n_out = n_step // steps_per_output if columns else 0
+        output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
+        failure = _core.concerto_interface.core_advance(
+            n_thread=self.threads,
+            option_numbers=self._option_numbers,
+            time_step=self.time_step,
+            steps_per_output=steps_per_output,
+            select_column=np.array(columns or [1], dtype=np.int32),
+            end_of_day=np.asarray(end_of_day, dtype=np.int32),
+            cell_of_tile=self.cell_of_tile,
+            forcing=forcing,
+            parameters=self.parameters,
+            state=self.state,
+            output=output,
+            worst=self.worst,
+        )
+        if failure[0] == 1:
+            raise ConcertoError("the sizes of the arrays do not fit the compiled core", hint="reinstall concerto")
+        if failure[0] == 2:
+            tile, column, step = failure[1] - 1, failure[2], failure[3] - 1
+            entry = next(e for e in states.values() if e.column <= column < e.column + e.n_layer)
+            layer = f" (layer {column - entry.column + 1})" if entry.n_layer > 1 else ""
+            where = describe(tile, step) if describe else f"tile {tile + 1}, step {step + 1}"
+            value = self._unblock(self.state)[tile, column - 1]
+            raise ConcertoError(
+                f"{entry.long_name}{layer} became {value:g} {entry.units}, outside "
+                f"{entry.bounds[0]:g} to {entry.bounds[1]:g}, at {where}",
+                hint="check the forcing at and before that time (`concerto check FILE`) and the parameters given",
+            )
+        results = {}
+        for name, (first, n_layer) in shape.items():
+            values = output[first : first + n_layer].transpose(2, 1, 0)[:n_out]
+            results[name] = values[:, :, 0].copy() if n_layer == 1 else values.copy()
+        return results
