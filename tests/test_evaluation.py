@@ -297,9 +297,7 @@ def test_linear_benchmarks_reproduce_the_reference_scores(reference, shared):
                 assert np.abs(embedded[name] - trained[name]).max() < 5e-5
 
 
-@pytest.mark.parametrize(
-    "code, flux", [("FR-Pue", "GPP"), ("DE-Tha", "Qle")]
-)
+@pytest.mark.parametrize("code, flux", [("FR-Pue", "GPP"), ("DE-Tha", "Qle")])
 def test_the_cluster_benchmark_reproduces_the_reference_scores(reference, shared, code, flux):
     table = reference("benchmark_scores_shared_sites.csv")
     files = sorted(shared("data/sites").glob("*.nc"))
@@ -432,3 +430,31 @@ def test_wins_are_counted_against_each_benchmark(tower, tmp_path):
     assert win_table(table).count("AA-One") >= 1
     with pytest.raises(ConcertoError, match="ZZ-Nil"):
         score_sites({"ZZ-Nil": runs["AA-One"]}, tmp_path)
+
+
+def test_daily_heat_is_judged_on_the_valid_days_of_the_daily_file_only(tower, tmp_path):
+    from concerto.evaluation.skill import daily_heat
+
+    days = np.datetime64("2005-05-15", "ns") + np.arange(30) * np.timedelta64(1, "D")
+    latent = tower["Qle"].resample(time="1D").mean().values[:25]
+    observed = np.concatenate([np.full(5, 999.0), latent])  # five days before the run: not compared
+    observed[[8, 11]] = 1e20  # missing
+    path = tmp_path / "XX-Tst_daily_aggregated_2005-2005_FLUXNET2015_Flux.nc"
+    xarray.Dataset({"Qle_daily": ("time", observed)}, {"time": days}).to_netcdf(path)
+    found = daily_heat(run_of(tower), path)
+    assert set(found) == {"Qle"} and found["Qle"]["n"] == 23
+    assert found["Qle"]["nme"] < 1e-12
+
+
+def test_the_command_prints_json_and_refuses_bad_flags(tower, tmp_path, capsys):
+    from concerto.evaluation.command import evaluate_command
+
+    run_of(tower, 0.9).to_netcdf(tmp_path / "run.nc")
+    tower.to_netcdf(tmp_path / "XX-Tst_2005.nc")
+    evaluate_command(tmp_path / "run.nc", tmp_path / "XX-Tst_2005.nc", flags="0,1", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["flags"] == [0, 1] and found["scores"]["daily"]["GPP"]["model"]["sd_ratio"] == pytest.approx(
+        0.9
+    )
+    with pytest.raises(ConcertoError, match="--flags"):
+        evaluate_command(tmp_path / "run.nc", tmp_path / "XX-Tst_2005.nc", flags="good")

@@ -48,7 +48,7 @@ class Column:
         return np.sum(self.snow[0] + self.snow[1], axis=1)
 
     def step(self, dt, snowfall, rain, air, flux, slope, sublimation=0.0):
-        """Returns the residuals of enthalpy (J m-2) and snow water (kg m-2), the outflow and the skin temperature."""
+        """Returns the residuals of enthalpy (J m-2) and snow water (kg m-2), outflow, skin temperature."""
         before, mass = self.enthalpy(), self.mass()
         *self.snow, through, _, precipitation_heat = snow.snow_precipitation(*self.snow, snowfall, rain, air)
         capacity, conductivity = soil_heat.soil_thermal_properties(self.liquid, self.ice)
@@ -136,7 +136,7 @@ def test_a_winter_closes_its_budgets_of_water_and_heat(dt):
     assert layers == {0, 1, 2, 3} and deepest > 50.0  # it was a winter
     if dt >= 1800.0:
         assert column.mass().max() == 0.0  # and it ended
-    # targets: 1e-8 W m-2 (or the 4e-6 J m-2 to which a column of 5e8 J m-2 and T near 270 K can be added), 1e-10 kg m-2
+    # targets: 1e-8 W m-2 (4e-6 J m-2 is the rounding of sums over a column of 1e9 J m-2), 1e-10 kg m-2
     assert worst_energy < max(1e-8 * dt, 4e-6)
     assert worst_water < 1e-12
 
@@ -214,7 +214,7 @@ def test_rain_freezes_in_cold_snow_and_drains_from_ripe_snow():
     *state, outflow, outflow_temperature, _, _, _, _ = snow.snow_hydrology(1800.0, *state, 272.0)
     assert outflow > 25.0
     np.testing.assert_allclose(outflow_temperature, FREEZING, rtol=0, atol=1e-9)
-    # what stays is at most the holding capacity of the thinned pack, 0.03 m3 m-3 (compaction comes after drainage)
+    # what stays is at most the holding capacity of the pack as it was before compaction, 0.03 m3 m-3
     assert state[1].sum() <= 0.03 * 1000.0 * 0.4 + 1e-9
 
 

@@ -28,7 +28,9 @@ def phi_heat(zeta):
 def profile(phi, zeta, ratio):
     """Integral of phi over ln z from the roughness length to the reference height."""
     points = [np.log(p / abs(zeta)) for p in (1.0, 1.574, 0.465) if ratio < p / abs(zeta) < 1.0]
-    return quad(lambda x: phi(zeta * np.exp(x)), np.log(ratio), 0.0, points=points or None, epsabs=1e-11, limit=200)[0]
+    return quad(
+        lambda x: phi(zeta * np.exp(x)), np.log(ratio), 0.0, points=points or None, epsabs=1e-11, limit=200
+    )[0]
 
 
 def solve(table, rows=slice(None), **options):
@@ -39,8 +41,9 @@ def solve(table, rows=slice(None), **options):
 
 def test_resistances_reproduce_the_bisection_table(reference):
     table = reference("ecosystem_most.csv")
-    # Left out: zeta > 1, where the table's profile is ln(zeta) larger than the integral of its phi (next test); and one
-    # row of extreme convection that the table leaves at the limit of -100 although a solution exists at -14.9.
+    # Left out: zeta > 1, where the table's profile is ln(zeta) larger than the integral of its phi (next
+    # test); and one row of extreme convection that the table leaves at the limit of -100 although a solution
+    # exists at -14.9.
     rows = (table["zeta"] <= 1.0) & ~((table["zeta"] <= -99.9) & (table["z0h_m"] < 1.0))
     assert rows.sum() > 55
     zeta, ustar, _, momentum, heat = solve(table, rows)
@@ -59,7 +62,9 @@ def test_very_stable_table_rows_differ_by_the_logarithm_of_zeta_only(reference):
     zeta, ustar, _, _, _ = solve(table, rows)
     difference = K * table["wind_m_s"][rows] * (1.0 / table["ustar_m_s"][rows] - 1.0 / ustar)
     same = zeta >= 2.0
-    np.testing.assert_allclose(difference[same], np.log(2.0), rtol=1e-6)  # ten digits in the table, difference of two
+    np.testing.assert_allclose(
+        difference[same], np.log(2.0), rtol=1e-6
+    )  # ten digits in the table, difference of two
 
 
 @pytest.mark.parametrize("ratio", [1e-4, 0.01, 0.09])
@@ -126,7 +131,16 @@ def test_dense_canopies_shield_the_ground():
     )
     stability = np.ones(16)
     conductance = core.concerto_turbulence.within_canopy(
-        20.0 * ones, area, 0.67 * ones, displacement, roughness, 0.002 * ones, cover, 0.3 * ones, 0.0 * ones, stability
+        20.0 * ones,
+        area,
+        0.67 * ones,
+        displacement,
+        roughness,
+        0.002 * ones,
+        cover,
+        0.3 * ones,
+        0.0 * ones,
+        stability,
     )
     assert np.all(np.diff(conductance[::4]) < 0.0)
     # without leaves only the excess resistance of bare ground is left: ln(7.4)/(k u*)

@@ -91,7 +91,7 @@ def test_wet_days_follow_wet_days(long_weather):
     site = "temperate_deciduous"
     wet = local_days(long_weather(site), site, precipitation(long_weather(site))).sum(axis=1) > 0.0
     after_wet, after_dry = wet[1:][wet[:-1]].mean(), wet[1:][~wet[:-1]].mean()
-    # Geng et al. 1986: the two chances differ by 0.25; 7300 days give a standard error of 0.012, four of them.
+    # Geng et al. 1986: the two chances differ by 0.25; the standard error of 7300 days is 0.012.
     assert after_wet - after_dry == pytest.approx(0.25, abs=0.05)
 
 
@@ -143,7 +143,8 @@ def test_snow_falls_only_in_cold_air_and_rain_only_in_mild(long_weather):
         celsius = weather["air_temperature"] - 273.15
         # the wet bulb is below 4.3 degC: at 50 % humidity that is 8 degC of air, at 20 % 13 degC
         assert not np.any(weather["snowfall"][celsius > 14.0] > 0.0)
-        assert weather["snowfall"][celsius > 4.0].sum() <= 0.05 * weather["snowfall"].sum()
+        # half of it is snow at a wet bulb of 0.8 degC, which in a desert is 4 degC of air
+        assert weather["snowfall"][celsius > 4.0].sum() <= 0.1 * weather["snowfall"].sum()
         cold = celsius < -6.0
         falls = cold & (precipitation(weather) > 0.0)
         assert np.all(weather["snowfall"][falls] > 0.9 * precipitation(weather)[falls])

@@ -128,7 +128,7 @@ contains
                                    ground_roughness, reference_height, height, roughness, displacement, log_height, &
                                    cover)
     !! Roughness and displacement from height; sparse canopies tend to the ground's (Zeng & Wang 2007), so that the
-    !! limit of no leaves is bare ground. The reference height is at least 2 m above the canopy top.
+    !! limit of no leaves is bare ground. The reference height is at least 2 m above the (aerodynamic) canopy top.
     integer, intent(in) :: n  !! tiles
     real(wp), intent(in) :: canopy_height(n)  !! exposed height of the canopy top, m
     real(wp), intent(in) :: plant_area_index(n)  !! exposed leaf and stem area, m2 m-2
@@ -152,7 +152,7 @@ contains
       log_canopy = log(max(roughness_ratio(i) * top, ground_roughness(i)))
       roughness(i) = exp(log_ground + cover(i) * (log_canopy - log_ground))
       displacement(i) = cover(i) * displacement_ratio(i) * top
-      height(i) = max(reference_height(i), top + 2.0_wp) - displacement(i)
+      height(i) = max(reference_height(i), cover(i) * top + 2.0_wp) - displacement(i)
       log_height(i) = log(height(i) / roughness(i))
     end do
   end subroutine canopy_roughness

@@ -20,7 +20,7 @@ contains
       specific_leaf_area, maximum_leaf_area, woody, root_leaf_ratio, labile_time, flush_time, shed_time, &
         reserve_ratio, &
       growth_fraction, seed_share, leaf_longevity, fine_root_longevity, sapwood_longevity, seed_longevity, mortality, &
-      root_rate, sapwood_rate, metabolic, cellulose, dpm_rpm_ratio, rate, transfer, respired, &
+      stand_age, root_rate, sapwood_rate, metabolic, cellulose, dpm_rpm_ratio, rate, transfer, respired, &
       labile, leaf, fine_root, sapwood, heartwood, seed, stress_memory, carbon, &
       vegetation_residual, soil_residual, cycle_gpp, cycle_npp, cycle_rh)
     !! Periodic plant and soil carbon. Drivers by day: 1 GPP, 2 leaf respiration (kg m-2 d-1), 3 air temperature
@@ -50,6 +50,7 @@ contains
     real(wp), intent(in) :: sapwood_longevity(n)  !! yr
     real(wp), intent(in) :: seed_longevity(n)  !! yr
     real(wp), intent(in) :: mortality(n)  !! yr-1
+    real(wp), intent(in) :: stand_age(n)  !! years since the stand began to grow; 0: wood in equilibrium
     real(wp), intent(in) :: root_rate(n)  !! respiration at 20 degC per fine-root carbon, s-1 (rate x factor / C:N)
     real(wp), intent(in) :: sapwood_rate(n)  !! respiration at 20 degC per sapwood carbon, s-1
     real(wp), intent(in) :: metabolic(n)  !! metabolic share of litter
@@ -73,15 +74,16 @@ contains
     real(wp), intent(out) :: cycle_rh(n)  !! heterotrophic respiration of the cycle, kg m-2
     integer :: i, cycle_number, day, last
     logical :: solve_heartwood
+    real(wp) :: wood, young_sapwood(n), young_heartwood(n)
     real(wp) :: kept, demand, paid
     real(wp) :: net_carbon(n), growth(n), leaf_litter(n), root_litter(n), wood_litter(n), seed_litter(n), &
       deficit(n), area(n)
     real(wp) :: before(n, 7), change(n), scale(n)
     real(wp) :: scalar(n, n_day), input(n, n_pool, n_day)
-    last = max(2, n_cycle)
+    last = max(3, n_cycle)
     do cycle_number = 1, last
       ! heartwood acts on nothing, so its periodic value follows from one cycle that starts without it
-      solve_heartwood = cycle_number == last - 1
+      solve_heartwood = cycle_number == last - 2
       if (solve_heartwood) heartwood(:) = 0.0_wp
       do i = 1, n
         before(i, 1) = labile(i)
@@ -123,12 +125,30 @@ contains
           heartwood(i) = heartwood(i) / merge(kept, 1.0_wp, kept > 1.0e-9_wp)
         end do
       end if
+      if (cycle_number == last - 1) then
+        do i = 1, n
+          change(i) = abs(labile(i) - before(i, 1)) + abs(leaf(i) - before(i, 2)) + abs(fine_root(i) - before(i, 3)) &
+            + abs(sapwood(i) - before(i, 4)) + abs(heartwood(i) - before(i, 5)) + abs(seed(i) - before(i, 6))
+          scale(i) = labile(i) + leaf(i) + fine_root(i) + sapwood(i) + heartwood(i) + seed(i)
+          vegetation_residual(i) = change(i) / max(abs(scale(i)), 1.0e-12_wp)
+        end do
+        ! wood of a stand of the given age: growth as in equilibrium, losses since then (dC/dt = growth - rate C)
+        do i = 1, n
+          wood = sapwood(i) + heartwood(i)
+          kept = merge(1.0_wp - exp(-stand_age(i) * mortality(i)), 1.0_wp, stand_age(i) > 0.0_wp)
+          wood = wood * kept
+          kept = merge(1.0_wp - exp(-stand_age(i) * (mortality(i) + 1.0_wp / sapwood_longevity(i))), 1.0_wp, &
+                       stand_age(i) > 0.0_wp)
+          sapwood(i) = min(sapwood(i) * kept, wood)
+          heartwood(i) = wood - sapwood(i)
+          young_sapwood(i) = sapwood(i)
+          young_heartwood(i) = heartwood(i)
+        end do
+      end if
     end do
     do i = 1, n
-      change(i) = abs(labile(i) - before(i, 1)) + abs(leaf(i) - before(i, 2)) + abs(fine_root(i) - before(i, 3)) &
-        + abs(sapwood(i) - before(i, 4)) + abs(heartwood(i) - before(i, 5)) + abs(seed(i) - before(i, 6))
-      scale(i) = labile(i) + leaf(i) + fine_root(i) + sapwood(i) + heartwood(i) + seed(i)
-      vegetation_residual(i) = change(i) / max(abs(scale(i)), 1.0e-12_wp)
+      sapwood(i) = young_sapwood(i)
+      heartwood(i) = young_heartwood(i)
     end do
     do day = 1, n_day
       do i = 1, n

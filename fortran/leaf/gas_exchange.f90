@@ -289,7 +289,8 @@ contains
     real(wp), dimension(n) :: gross, gross_slope, residual, residual_slope, low, high, x
     real(wp), dimension(n) :: inverse_boundary, boundary_factor, pore_factor, law_a, law_b, law_c
     integer :: step, steps, i
-    real(wp) :: deficit, ratio, ca, resistance, upper, middle, next, f, xi, a, b
+    real(wp) :: deficit, ratio, ca, resistance, surface, upper, middle, next, f, xi, a, b
+    logical :: inside
 
     ! Per law: what the loops over F need, and a first guess of ci/ca.
     select case (stomata)
@@ -340,13 +341,14 @@ contains
       residual(i) = (ca + resistance * (respiration(i) + gross_slope(i) * low(i))) / &
         (1.0_wp + resistance * gross_slope(i))
       residual_slope(i) = x(i)
-      x(i) = max(x(i) * ca, low(i))
+      x(i) = max(law_c(i) + x(i) * (ca - law_c(i)), low(i))
     end do
     call assimilation(n, pathway, x, first, second, first_offset, second_offset, compensation, theta, gross, &
       gross_slope)
     do i = 1, n
       ratio = residual_slope(i)
-      xi = x(i) - (x(i) - ratio * (co2_partial_pressure(i) - boundary_factor(i) * (gross(i) - respiration(i)))) / &
+      surface = co2_partial_pressure(i) - boundary_factor(i) * (gross(i) - respiration(i))
+      xi = x(i) - (x(i) - law_c(i) - ratio * (surface - law_c(i))) / &
         (1.0_wp + ratio * boundary_factor(i) * gross_slope(i))
       x(i) = max(xi, residual(i))
     end do
@@ -385,7 +387,9 @@ contains
           high(i) = b
           next = xi - f / max(residual_slope(i), 1.0_wp)
           middle = 0.5_wp * (a + b)
-          x(i) = merge(next, middle, next >= a .and. next <= b)
+          ! the far end of the bracket does not count as inside, else two points can call each other for ever
+          inside = (next >= a .and. next < b .and. f <= 0.0_wp) .or. (next > a .and. next <= b .and. f > 0.0_wp)
+          x(i) = merge(next, middle, inside)
         end do
       end do
     end if

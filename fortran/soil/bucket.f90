@@ -36,7 +36,7 @@ contains
     real(wp), intent(out) :: drainage(n)  !! water leaving the bottom, kg m-2 a step
 
     real(wp) :: total(n, 0:n_layer), rest(n), field_capacity(n), wetness(n), log_se, se, m, room, drained, taken
-    real(wp) :: excess, conductivity, f, width, span, part, depth
+    real(wp) :: excess, conductivity, f, width, span, part, depth, given
     integer :: i, k, below
 
     depth = 0.0_wp
@@ -120,7 +120,9 @@ contains
     end do
     do i = 1, n
       drainage(i) = flux(i, n_layer + 1)
-      surface_runoff(i) = max(water_input(i), 0.0_wp) * dt - flux(i, 1)
+      given = max(water_input(i), 0.0_wp) * dt
+      excess = given - flux(i, 1)
+      surface_runoff(i) = merge(excess, 0.0_wp, excess > 1.0e-13_wp * given)  ! no runoff out of rounding
     end do
   end subroutine soil_water_bucket
 

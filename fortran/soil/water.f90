@@ -62,7 +62,7 @@ contains
     real(wp), dimension(n, n_layer) :: sink_rate, lower_bound
     real(wp) :: total(n, 0:n_layer)  ! through the bottom of each layer, m of water; 0: through the surface
     real(wp), dimension(n) :: remaining, trial, offered
-    real(wp) :: inverse_thickness(n_layer), gap, excess
+    real(wp) :: inverse_thickness(n_layer), gap, excess, given
     integer :: chosen(n + lanes), i, k, count, first_pass, last_pass
 
     inverse_thickness = 1.0_wp / thickness
@@ -148,7 +148,9 @@ contains
     end do
     do i = 1, n
       drainage(i) = flux(i, n_layer + 1)
-      surface_runoff(i) = max(water_input(i), 0.0_wp) * dt - flux(i, 1)
+      given = max(water_input(i), 0.0_wp) * dt
+      excess = given - flux(i, 1)
+      surface_runoff(i) = merge(excess, 0.0_wp, excess > 1.0e-13_wp * given)  ! no runoff out of rounding
     end do
   end subroutine soil_water_richards
 

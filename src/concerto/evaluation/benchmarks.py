@@ -302,10 +302,11 @@ def write_embedded(path, training):
 
     sites = [read_observations(item) for item in training]
     lines = [
-        "# Linear benchmarks: flux = intercept + SWdown * a + Tair * b; SWdown in W m-2, Tair in K; NEE, GPP, GPP_DT,",
-        "# Reco in umol m-2 s-1, Qle and Qh in W m-2. Ordinary least squares over all sites but `left_out`, measured",
-        "# steps only, each site thinned as in benchmarks.py. Training data: FLUXNET2015 (Pastorello et al. 2020,",
-        "# doi:10.1038/s41597-020-0534-3), AmeriFlux US-Tw3 and US-Wkg, ICOS SE-Htm; CC-BY-4.0.",
+        "# Linear benchmarks: flux = intercept + SWdown * a + Tair * b; SWdown in W m-2, Tair in K;",
+        "# NEE, GPP, GPP_DT, Reco in umol m-2 s-1, Qle and Qh in W m-2. Ordinary least squares over all",
+        "# sites but `left_out`, measured steps only, each site thinned as in benchmarks.py. Training data:",
+        "# FLUXNET2015 (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3), AmeriFlux US-Tw3 and US-Wkg,",
+        "# ICOS SE-Htm; CC-BY-4.0.",
         "left_out,flux,benchmark,intercept,SWdown,Tair,steps,sites",
     ]
     for left in [None, *sites]:

@@ -53,7 +53,8 @@ def evaluate_command(run, obs, training=(), report=None, flags="0", closure_corr
     if result.closure is not None:
         closure = result.closure
         print(
-            f"Tower energy balance: (Qle + Qh) / (Rnet - Qg) = {closure['ratio']:.2f}, slope {closure['slope']:.2f}."
+            f"Tower energy balance: (Qle + Qh) / (Rnet - Qg) = {closure['ratio']:.2f}, "
+            f"slope {closure['slope']:.2f}."
         )
     if report is not None:
         print(report)

@@ -278,7 +278,8 @@ def match(run, observations):
         )
     if run.step and observations.step and run.step != observations.step:
         raise ConcertoError(
-            f"{observations.path}: steps of {observations.step} s against {run.step} s in the run ({run.path}).",
+            f"{observations.path}: steps of {observations.step} s against {run.step} s in the run"
+            f" ({run.path}).",
             hint="Run the model on the forcing of the tower, or average the finer record first.",
         )
     return in_run, in_obs
@@ -508,7 +509,8 @@ def evaluate(run, obs, flags=(0,), training=(), names=NAMES, closure_correction=
     notes = []
     if not present:
         raise ConcertoError(
-            f"{observations.path}: none of {', '.join(fluxes)} is measured there and simulated in {run.path}.",
+            f"{observations.path}: none of {', '.join(fluxes)} is measured there"
+            f" and simulated in {run.path}.",
             hint="Give a file with flux observations.",
         )
     wanted = [(flux, observations.values[flux], flux) for flux in present]
@@ -519,16 +521,16 @@ def evaluate(run, obs, flags=(0,), training=(), names=NAMES, closure_correction=
         else:
             wanted += [(f"{f}_corrected", corrected[f], f) for f in ("Qle", "Qh") if f in present]
             notes.append(
-                "Qle_corrected and Qh_corrected: tower fluxes scaled to close the energy balance over 31 days,"
-                " Bowen ratio kept."
+                "Qle_corrected and Qh_corrected: tower fluxes scaled to close the energy balance over 31"
+                " days, Bowen ratio kept."
             )
     predictions = benchmarks(observations, training, present, names) if names else {}
     if names and not predictions:
         notes.append("No benchmark: SWdown, Tair or VPD is not in the observation file.")
     elif names and not training:
         notes.append(
-            "Benchmarks 1lin and 2lin use embedded coefficients (15 tower sites, this site left out where it is one"
-            " of them); 3km27 needs training sites."
+            "Benchmarks 1lin and 2lin use embedded coefficients (15 tower sites, this site left out where"
+            " it is one of them); 3km27 needs training sites."
         )
     result = {scale: {} for scale in SCALES}
     series = {}

@@ -122,7 +122,7 @@ def inline(svg, label):
 
 def _legend(figure, handles, labels=None):
     figure.legend(
-        handles=handles, labels=labels, loc="outside upper right", ncols=len(handles), handlelength=1.6
+        handles=handles, labels=labels, loc="outside upper left", ncols=len(handles), handlelength=1.6
     )
 
 
@@ -398,7 +398,8 @@ _PANELS = (
     ),
     ("Heat fluxes", UNIT["W m-2"], (("hfls", "latent", MODEL), ("hfss", "sensible", SECOND))),
     ("Leaf area", "m² m⁻²", (("lai", "LAI", "#009e73"),)),
-    ("Water", "kg m⁻²", (("mrso", "soil", MODEL), ("snw", "snow", WATER))),
+    ("Soil water", "kg m⁻²", (("mrso", "soil water", MODEL),)),
+    ("Snow", "kg m⁻²", (("snw", "snow", WATER),)),
     (
         "Carbon stocks",
         "kgC m⁻²",
@@ -420,17 +421,21 @@ def model_variables(run):
 def model_series(run):
     """Daily means of what the model simulated: carbon, heat, leaf area, water, stocks."""
     values = model_variables(run)
+    if "snw" in values and not np.nanmax(values["snw"]) > 0.1:
+        del values["snw"]
     panels = [panel for panel in _PANELS if any(name in values for name, _, _ in panel[2])]
     if not panels:
         return None
     figure, axes = _figure(len(panels), 1, 9.0, 1.6 * len(panels), sharex=True)
     for axis, (title, unit, curves) in zip(axes[:, 0], panels, strict=True):
         for name, label, colour in curves:
-            if name in values and not (name == "snw" and not np.nanmax(values[name]) > 0.1):
+            if name in values:
                 axis.plot(*daily(run.time, values[name]), color=colour, lw=1.0, label=label)
         axis.set_title(title)
         axis.set_ylabel(unit)
         axis.set_xlim(run.time[0], run.time[-1])
+        if len(curves) == 1:
+            continue
         axis.legend(
             loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderaxespad=0.1, handlelength=1.4
         )
@@ -510,7 +515,15 @@ def biome_bars(titles, groups):
         axis.tick_params(axis="y", length=0)
         axis.locator_params(axis="x", nbins=5)
         if len(bars) > 1:
-            axis.legend(loc="lower right", handlelength=1.0)
+            axis.legend(
+                loc="lower right",
+                bbox_to_anchor=(1.0, 1.0),
+                ncols=len(bars),
+                borderaxespad=0.1,
+                handlelength=1.0,
+                columnspacing=1.0,
+                fontsize=8,
+            )
     return figure
 
 
@@ -530,7 +543,7 @@ def win_table(table):
         flux for flux in ("NEE", "GPP", "GPP_DT", "Reco", "Qle", "Qh") if any(r["flux"] == flux for r in rows)
     ]
     names = list(table["share"])
-    figure, axes = _figure(1, 1, 1.7 + 1.45 * len(fluxes), 1.0 + 0.42 * len(sites))
+    figure, axes = _figure(1, 1, 1.7 + 1.2 * len(fluxes), 1.0 + 0.42 * len(sites))
     axis = axes[0, 0]
     colours = LinearSegmentedColormap.from_list(
         "ratio", ["#3a87bd", "#bcd9eb", "#f7f7f7", "#f6cfa8", "#dd7a2c"]
@@ -542,9 +555,10 @@ def win_table(table):
         ratio = np.log2(nme / best) if best > 0 and nme > 0 else np.nan
         colour = "#ffffff" if not np.isfinite(ratio) else colours(0.5 + 0.5 * np.clip(ratio, -1, 1))
         axis.add_patch(_cell(x, y, colour, row["judged"]))
-        axis.text(x, y - 0.12, f"{nme:.2f}", ha="center", va="center", fontsize=8.5)
+        ink = "#ffffff" if np.isfinite(ratio) and ratio < -0.75 else OBSERVED
+        axis.text(x, y - 0.12, f"{nme:.2f}", ha="center", va="center", fontsize=8.5, color=ink)
         wins = "  ".join(f"{sum(won.values())}" for won in row["wins"].values())
-        axis.text(x, y + 0.25, wins, ha="center", va="center", fontsize=6.5, color="#4a515b")
+        axis.text(x, y + 0.25, wins, ha="center", va="center", fontsize=7, color=ink)
     axis.set_xlim(-0.5, len(fluxes) - 0.5)
     axis.set_ylim(len(sites) - 0.5, -0.5)
     axis.set_xticks(range(len(fluxes)), fluxes)

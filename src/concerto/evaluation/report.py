@@ -138,8 +138,9 @@ def _closure_text(closure):
         return None
     ground = "Rn (ground heat not measured)" if closure["without_Qg"] else "Rn − G"
     return (
-        f"The tower closes {closure['ratio']:.0%} of its energy balance: LE + H = {closure['slope']:.2f} ({ground}) "
-        f"{'+' if closure['intercept'] >= 0 else '−'} {abs(closure['intercept']):.1f} W m⁻², r = {closure['r']:.2f}, "
+        f"The tower closes {closure['ratio']:.0%} of its energy balance: LE + H = {closure['slope']:.2f}"
+        f" ({ground}) {'+' if closure['intercept'] >= 0 else '−'} {abs(closure['intercept']):.1f} W m⁻²,"
+        f" r = {closure['r']:.2f}, "
         f"{closure['n']:,} steps; storage not counted."
     )
 
@@ -164,7 +165,8 @@ def _version(run_attributes):
     return str(run_attributes.get("source") or f"concerto {concerto.__version__}")
 
 
-def _citations(observations):
+def _citations(observations, evaluated):
+    """Lines for `How to cite`: the tower record, and the metrics where scores are shown."""
     items = []
     if observations is not None:
         attributes = observations.attributes
@@ -172,9 +174,11 @@ def _citations(observations):
         if reference:
             licence = attributes.get("license", attributes.get("licence", ""))
             items.append(f"Tower data: {reference}{f' ({licence})' if licence else ''}.")
+    if evaluated:
         items.append(
-            "Metrics and benchmarks: Best et al. 2015, J. Hydrometeorol. 16, 1425–1442, doi:10.1175/JHM-D-14-0158.1;"
-            " Abramowitz 2012, Geosci. Model Dev. 5, 819–827, doi:10.5194/gmd-5-819-2012."
+            "Metrics and benchmarks: Best et al. 2015, J. Hydrometeorol. 16, 1425–1442,"
+            " doi:10.1175/JHM-D-14-0158.1; Abramowitz 2012,"
+            " Geosci. Model Dev. 5, 819–827, doi:10.5194/gmd-5-819-2012."
         )
     return items
 
@@ -237,7 +241,7 @@ def write_report(
     from concerto.evaluation.benchmarks import FLUXES
 
     run = run if isinstance(run, Run) else read_run(run)
-    observations, notes = None, []
+    observations, citations, notes = None, None, []
     if evaluation is not None:
         observations = evaluation.observations
     elif obs is not None:
@@ -249,21 +253,22 @@ def write_report(
             observations = None
         else:
             evaluation = evaluate(run, observations, flags, training, closure_correction=closure_correction)
-    citations = observations if observations is not None else locals().get("citations")
+    citations = observations if observations is not None else citations
     figures = []
     if evaluation is not None:
         words = " or ".join(str(flag) for flag in evaluation.flags)
         figures += [
             _figure(
                 plots.benchmark_bars(evaluation),
-                "Error against benchmarks. Normalised mean error of the model and of empirical benchmarks driven by"
-                " the same weather; 0 is perfect, 1 (dashed) is as good as knowing the observed mean.",
+                "Error against benchmarks. Normalised mean error of the model and of empirical benchmarks"
+                " driven by the same weather; 0 is perfect, 1 (dashed) is as good as knowing the observed"
+                " mean.",
                 "benchmarks",
             ),
             _figure(
                 plots.time_series(evaluation),
-                f"Daily means. Points: days with at least half of the steps measured (flag {words}), model and tower"
-                " averaged over the same steps. Thin line: the model over all steps.",
+                f"Daily means. Points: days with at least half of the steps measured (flag {words}), model"
+                " and tower averaged over the same steps. Thin line: the model over all steps.",
                 "time-series",
             ),
             _figure(
@@ -344,7 +349,7 @@ def write_report(
         "summary": flatten(summary),
         "configuration": flatten(run.configuration),
         "inputs": inputs,
-        "citations": _citations(citations),
+        "citations": _citations(citations, evaluation is not None),
         "history": _lines(run.attributes.get("history")),
     }
     return _write(path_html, context)
@@ -404,7 +409,8 @@ def write_demo_report(path_html, dataset, summary=None):
                     "gC m⁻² d⁻¹",
                     shade=(0, 1),
                 ),
-                "Carbon through the year. Monthly means of photosynthesis and ecosystem respiration; blue shade: net uptake,"
+                "Carbon through the year. Monthly means of photosynthesis and ecosystem respiration;"
+                " blue shade: net uptake,"
                 " orange shade: net release.",
                 "carbon",
             )
@@ -426,8 +432,8 @@ def write_demo_report(path_html, dataset, summary=None):
             )
         )
         columns += [
-            ("Latent heat", "W m⁻²", latent.mean(0), 0),
-            ("Sensible heat", "W m⁻²", sensible.mean(0), 0),
+            ("Latent", "W m⁻²", latent.mean(0), 0),
+            ("Sensible", "W m⁻²", sensible.mean(0), 0),
         ]
     stocks = [
         (label, colour, get(name))
@@ -466,7 +472,7 @@ def write_demo_report(path_html, dataset, summary=None):
         figures.append(
             _figure(
                 plots.biome_cycles(time, titles, [("leaf area index", "#009e73", lai)], "m² m⁻²"),
-                "Leaf area through the year.",
+                "Leaf area through the year. Monthly means of leaf area index.",
                 "leaf-area",
             )
         )

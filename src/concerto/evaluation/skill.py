@@ -271,14 +271,16 @@ def skill_text(table):
         model = scores["model"]
         lines.append(
             f"{row['site']:8s}{row['tier']:5s}{row['flux']:5s}{row['n']:7d}  {nmes}{model['r']:7.3f}"
-            f"{model['bias']:9.3f}{model['sd_ratio']:9.3f}  {wins}{'' if row['judged'] else '  (not judged: rain)'}"
+            f"{model['bias']:9.3f}{model['sd_ratio']:9.3f}  {wins}"
+            f"{'' if row['judged'] else '  (not judged: rain)'}"
         )
     lines.append("")
     for name in names:
         parts = ", ".join(f"{metric} {value:.0%}" for metric, value in table["share_by_metric"][name].items())
         fluxes = ", ".join(f"{flux} {value:.0%}" for flux, value in table["share_by_flux"][name].items())
         lines.append(
-            f"better than {name}: {table['share'][name]:.1%} of {table['cases'][name]} cases ({parts}; {fluxes})"
+            f"better than {name}: {table['share'][name]:.1%} of {table['cases'][name]} cases"
+            f" ({parts}; {fluxes})"
             if table["cases"][name]
             else f"better than {name}: no case"
         )
@@ -292,7 +294,8 @@ def skill_text(table):
     if table.get("peers"):
         lines += [
             "",
-            f"{'flux':5s}{'other model, same sites':52s}{'sites':>6s}{'NME':>7s}{'ours':>7s}{'ours better':>12s}",
+            f"{'flux':5s}{'other model, same sites':52s}{'sites':>6s}{'NME':>7s}{'ours':>7s}"
+            f"{'ours better':>12s}",
         ]
         for peer in table["peers"]:
             lines.append(

@@ -179,7 +179,7 @@ def generate(
     clearness_anomaly, temperature_anomaly, wind_anomaly = _anomalies(n_day, memory, random).T
 
     # Clearness: global radiation over that above the atmosphere. In polar night, where it has no meaning but
-    # clouds still warm, it goes to a typical 0.45.
+    # clouds still warm, it goes to 0.45.
     short = np.maximum(course("shortwave"), 0.0)
     typical = np.clip((short + 4.5) / (top_mean + 10.0), 0.1, 0.78)
     varied = 0.32 * np.minimum(typical, CLEAREST - typical) * clearness_anomaly

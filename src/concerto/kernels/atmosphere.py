@@ -1,7 +1,7 @@
 """Moist air, position of the sun and the turbulent surface layer (see ``docs/processes/turbulence.md``).
 
-Every function takes scalars or arrays that broadcast against each other. Temperatures K, pressures Pa, angles of places
-in degrees, time UTC.
+Every function takes scalars or arrays that broadcast against each other. Temperatures K, pressures Pa, angles
+of places in degrees, time UTC.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def saturation_vapour_pressure(temperature, *, ice=False):
     >>> round(float(vapour_pressure), 1)
     3160.1
     """
-    routine = core.concerto_thermodynamics.saturation_ice if ice else core.concerto_thermodynamics.saturation_water
+    routine = (
+        core.concerto_thermodynamics.saturation_ice if ice else core.concerto_thermodynamics.saturation_water
+    )
     return call(routine, dict(temperature=temperature))
 
 
@@ -67,14 +69,14 @@ def hygrometry(temperature, pressure, relative_humidity):
     Returns
     -------
     tuple of arrays
-        Saturation vapour pressure (Pa), vapour pressure deficit (Pa), slope (Pa K-1), latent heat (J kg-1), heat
-        capacity of saturated air (J kg-1 K-1), psychrometric constant (Pa K-1), density (kg m-3) and viscosity (Pa s)
-        of water.
+        Saturation vapour pressure (Pa), vapour pressure deficit (Pa), slope (Pa K-1), latent heat (J kg-1),
+        heat capacity of saturated air (J kg-1 K-1), psychrometric constant (Pa K-1), density (kg m-3) and
+        viscosity (Pa s) of water.
 
     Notes
     -----
-    Sonntag 1990; Allen et al. 1998; Henderson-Sellers 1984; Tsilingiris 2008; Fisher & Dial 1975; Huber et al. 2009.
-    The energy balance of the model does not use these: its latent heat is constant.
+    Sonntag 1990; Allen et al. 1998; Henderson-Sellers 1984; Tsilingiris 2008; Fisher & Dial 1975; Huber et
+    al. 2009. The energy balance of the model does not use these: its latent heat is constant.
     """
     arrays = dict(temperature=temperature, pressure=pressure, relative_humidity=relative_humidity)
     return call(core.concerto_thermodynamics.hygrometry, arrays)
@@ -121,10 +123,15 @@ def mean_cosine_zenith(latitude, longitude, day_of_year, hour_start, hour_end, *
     Returns
     -------
     cosine_mean, cosine_sunlit, sunlit_fraction, radiation_top : arrays
-        Mean of max(0, cosine), mean over the sunlit part (0 when dark), sunlit share, W m-2 above the atmosphere.
+        Mean of max(0, cosine), mean over the sunlit part (0 when dark), sunlit share, W m-2 above the
+        atmosphere.
     """
     arrays = dict(
-        latitude=latitude, longitude=longitude, day_of_year=day_of_year, hour_start=hour_start, hour_end=hour_end
+        latitude=latitude,
+        longitude=longitude,
+        day_of_year=day_of_year,
+        hour_start=hour_start,
+        hour_end=hour_end,
     )
     return call(core.concerto_solar.mean_cosine_zenith, arrays, days_per_year=days_per_year)
 
@@ -150,14 +157,26 @@ def equilibrium_evaporation(latitude, day_of_year, air_temperature, shortwave_do
         0..1.
     """
     arrays = dict(
-        latitude=latitude, day_of_year=day_of_year, air_temperature=air_temperature, shortwave_down=shortwave_down,
-        longwave_net=longwave_net, albedo=albedo,
-    )  # fmt: skip
+        latitude=latitude,
+        day_of_year=day_of_year,
+        air_temperature=air_temperature,
+        shortwave_down=shortwave_down,
+        longwave_net=longwave_net,
+        albedo=albedo,
+    )
     return call(core.concerto_solar.equilibrium_evaporation, arrays)
 
 
 def surface_layer(
-    height, roughness_momentum, roughness_heat, wind, theta_air, theta_surface, *, updates=3, zeta_neutral=0.01
+    height,
+    roughness_momentum,
+    roughness_heat,
+    wind,
+    theta_air,
+    theta_surface,
+    *,
+    updates=3,
+    zeta_neutral=0.01,
 ):
     """Monin-Obukhov surface layer of given surface temperature, without gustiness.
 
@@ -190,7 +209,11 @@ def surface_layer(
     >>> zeta, ustar, _, _, resistance = surface_layer(10.0, 0.1, 0.1, 3.0, 290.0, 292.0)
     """
     arrays = dict(
-        height=height, roughness_momentum=roughness_momentum, roughness_heat=roughness_heat, wind=wind,
-        theta_air=theta_air, theta_surface=theta_surface,
-    )  # fmt: skip
+        height=height,
+        roughness_momentum=roughness_momentum,
+        roughness_heat=roughness_heat,
+        wind=wind,
+        theta_air=theta_air,
+        theta_surface=theta_surface,
+    )
     return call(core.concerto_turbulence.surface_layer, arrays, updates=updates, zeta_neutral=zeta_neutral)

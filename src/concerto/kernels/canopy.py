@@ -14,33 +14,105 @@ _BLOCK = 1024  # the compiled routine keeps its work arrays on the stack
 
 # inputs of two_source with a value that is taken when none is given
 DEFAULTS = {
-    "wind": 3.0, "reference_height": 30.0, "canopy_height": 15.0, "lai_sun": 1.0, "lai_shade": 1.0, "sai": 0.3,
-    "leaf_width": 0.04, "roughness_ratio": 0.055, "displacement_ratio": 0.67, "wind_extinction": 0.67,
-    "wet_fraction": 0.0, "intercepted_liquid": 0.0, "intercepted_ice": 0.0, "transpiration_limit": 1.0,
-    "canopy_heat_capacity": 1.0e4, "node_conductance": 100.0, "ground_emissivity": 0.96, "ground_roughness": 0.002,
-    "ground_humidity_factor": 1.0, "soil_resistance": 0.0, "surface_ice": 0.0, "skin_limit": 1000.0,
-    "evaporation_limit": 1.0, "co2_partial_pressure": 40.0, "absorbed_par_sun": 0.0, "absorbed_par_shade": 0.0,
-    "vcmax25_sun": 50.0, "vcmax25_shade": 30.0, "jmax25_sun": 85.0, "jmax25_shade": 50.0, "respiration25_sun": 0.8,
-    "respiration25_shade": 0.5, "growth_temperature": 290.0, "home_temperature": 298.0, "c4": 0.0, "theta_cj": 0.98,
-    "theta_ip": 0.95, "quantum_yield": 0.3, "theta_j": 0.7, "g0": 1.0e-4, "g1": 4.0, "g_min": 2.0e-3,
-    "stress_stomata": 1.0, "stress_capacity": 1.0,
-}  # fmt: skip
+    "wind": 3.0,
+    "reference_height": 30.0,
+    "canopy_height": 15.0,
+    "lai_sun": 1.0,
+    "lai_shade": 1.0,
+    "sai": 0.3,
+    "leaf_width": 0.04,
+    "roughness_ratio": 0.055,
+    "displacement_ratio": 0.67,
+    "wind_extinction": 0.67,
+    "wet_fraction": 0.0,
+    "intercepted_liquid": 0.0,
+    "intercepted_ice": 0.0,
+    "transpiration_limit": 1.0,
+    "canopy_heat_capacity": 1.0e4,
+    "node_conductance": 100.0,
+    "ground_emissivity": 0.96,
+    "ground_roughness": 0.002,
+    "ground_humidity_factor": 1.0,
+    "soil_resistance": 0.0,
+    "surface_ice": 0.0,
+    "skin_limit": 1000.0,
+    "evaporation_limit": 1.0,
+    "co2_partial_pressure": 40.0,
+    "absorbed_par_sun": 0.0,
+    "absorbed_par_shade": 0.0,
+    "vcmax25_sun": 50.0,
+    "vcmax25_shade": 30.0,
+    "jmax25_sun": 85.0,
+    "jmax25_shade": 50.0,
+    "respiration25_sun": 0.8,
+    "respiration25_shade": 0.5,
+    "growth_temperature": 290.0,
+    "home_temperature": 298.0,
+    "c4": 0.0,
+    "theta_cj": 0.98,
+    "theta_ip": 0.95,
+    "quantum_yield": 0.3,
+    "theta_j": 0.7,
+    "g0": 1.0e-4,
+    "g1": 4.0,
+    "g_min": 2.0e-3,
+    "stress_stomata": 1.0,
+    "stress_capacity": 1.0,
+}
 REQUIRED = (
-    "air_temperature", "specific_humidity", "air_pressure", "longwave_down", "absorbed_canopy", "absorbed_ground",
-)  # fmt: skip
+    "air_temperature",
+    "specific_humidity",
+    "air_pressure",
+    "longwave_down",
+    "absorbed_canopy",
+    "absorbed_ground",
+)
 OUTPUTS = (
-    "canopy_temperature", "canopy_air_temperature", "canopy_air_humidity", "ground_temperature", "sensible_canopy",
-    "sensible_ground", "transpiration", "wet_evaporation_liquid", "wet_evaporation_ice", "ground_evaporation",
-    "latent_heat", "longwave_up", "canopy_storage", "ground_heat_flux", "ground_heat_flux_slope", "friction_velocity",
-    "resistance_air", "resistance_leaf", "resistance_ground", "net_assimilation_sun", "net_assimilation_shade",
-    "conductance_sun", "conductance_shade", "respiration_sun", "respiration_shade", "ci_sun", "ci_shade",
-    "last_change", "residual", "skin_response",
-)  # fmt: skip
+    "canopy_temperature",
+    "canopy_air_temperature",
+    "canopy_air_humidity",
+    "ground_temperature",
+    "sensible_canopy",
+    "sensible_ground",
+    "transpiration",
+    "wet_evaporation_liquid",
+    "wet_evaporation_ice",
+    "ground_evaporation",
+    "latent_heat",
+    "longwave_up",
+    "canopy_storage",
+    "ground_heat_flux",
+    "ground_heat_flux_slope",
+    "friction_velocity",
+    "resistance_air",
+    "resistance_leaf",
+    "resistance_ground",
+    "net_assimilation_sun",
+    "net_assimilation_shade",
+    "conductance_sun",
+    "conductance_shade",
+    "respiration_sun",
+    "respiration_shade",
+    "ci_sun",
+    "ci_shade",
+    "last_change",
+    "residual",
+    "skin_response",
+)
 _STATE = (
-    "canopy_temperature", "canopy_air_temperature", "canopy_air_humidity", "sensible_canopy", "sensible_ground",
-    "transpiration", "wet_evaporation_liquid", "wet_evaporation_ice", "ground_evaporation", "longwave_up",
-    "canopy_storage", "ground_heat_flux",
-)  # fmt: skip
+    "canopy_temperature",
+    "canopy_air_temperature",
+    "canopy_air_humidity",
+    "sensible_canopy",
+    "sensible_ground",
+    "transpiration",
+    "wet_evaporation_liquid",
+    "wet_evaporation_ice",
+    "ground_evaporation",
+    "longwave_up",
+    "canopy_storage",
+    "ground_heat_flux",
+)
 
 
 def _options(given):
@@ -72,17 +144,18 @@ def two_source(*, time_step=1800.0, n_sweep=SWEEPS, gustiness=1.0, options=None,
     options : dict, optional
         Choices of the leaf options (``stomata``, ``kinetics`` ...) that differ from the default.
     **inputs : array_like
-        Required: ``air_temperature`` (K), ``specific_humidity`` (kg kg-1), ``air_pressure`` (Pa), ``longwave_down``,
-        ``absorbed_canopy``, ``absorbed_ground`` (W m-2). The others have values in ``DEFAULTS``; the start temperatures
-        of canopy and ground and that of the first soil node (``canopy_temperature_start``,
+        Required: ``air_temperature`` (K), ``specific_humidity`` (kg kg-1), ``air_pressure`` (Pa),
+        ``longwave_down``,
+        ``absorbed_canopy``, ``absorbed_ground`` (W m-2). The others have values in ``DEFAULTS``; the start
+        temperatures of canopy and ground and that of the first soil node (``canopy_temperature_start``,
         ``ground_temperature_start``, ``node_temperature``) are the air's when absent.
 
     Returns
     -------
     dict of arrays
-        Names in ``OUTPUTS``: temperatures K, heat fluxes W m-2 (ground heat flux positive down, the others up),
-        evaporation kg m-2 s-1, resistances s m-1, leaf fluxes umol m-2 leaf s-1. ``skin_response`` (trailing axis) goes
-        to :func:`ground_flux_correction`.
+        Names in ``OUTPUTS``: temperatures K, heat fluxes W m-2 (ground heat flux positive down, the others
+        up), evaporation kg m-2 s-1, resistances s m-1, leaf fluxes umol m-2 leaf s-1. ``skin_response``
+        (trailing axis) goes to :func:`ground_flux_correction`.
 
     Raises
     ------
@@ -91,8 +164,8 @@ def two_source(*, time_step=1800.0, n_sweep=SWEEPS, gustiness=1.0, options=None,
 
     Examples
     --------
-    >>> out = two_source(air_temperature=295.0, specific_humidity=0.008, air_pressure=1e5, longwave_down=340.0,
-    ...                  absorbed_canopy=400.0, absorbed_ground=50.0)
+    >>> out = two_source(air_temperature=295.0, specific_humidity=0.008, air_pressure=1e5,
+    ...                  longwave_down=340.0, absorbed_canopy=400.0, absorbed_ground=50.0)
     >>> abs(float(out["residual"])) < 1e-9
     True
     """
@@ -112,10 +185,21 @@ def two_source(*, time_step=1800.0, n_sweep=SWEEPS, gustiness=1.0, options=None,
 
 
 def ground_flux_correction(
-    solution, ground_temperature_final, *, time_step=1800.0, absorbed_canopy, absorbed_ground, longwave_down,
-    plant_area_index=2.3, intercepted_liquid=0.0, intercepted_ice=0.0, transpiration_limit=1.0, evaporation_limit=1.0,
-    surface_ice=0.0, canopy_heat_capacity=1.0e4,
-):  # fmt: skip
+    solution,
+    ground_temperature_final,
+    *,
+    time_step=1800.0,
+    absorbed_canopy,
+    absorbed_ground,
+    longwave_down,
+    plant_area_index=2.3,
+    intercepted_liquid=0.0,
+    intercepted_ice=0.0,
+    transpiration_limit=1.0,
+    evaporation_limit=1.0,
+    surface_ice=0.0,
+    canopy_heat_capacity=1.0e4,
+):
     """Fluxes at the skin temperature that a soil heat solver found.
 
     Parameters
@@ -133,12 +217,19 @@ def ground_flux_correction(
         The solution with its temperatures and fluxes moved and ``latent_heat`` and ``residual`` anew.
     """
     values = dict(
-        absorbed_canopy=absorbed_canopy, absorbed_ground=absorbed_ground, longwave_down=longwave_down,
-        plant_area_index=plant_area_index, intercepted_liquid=intercepted_liquid, intercepted_ice=intercepted_ice,
-        transpiration_limit=transpiration_limit, evaporation_limit=evaporation_limit, surface_ice=surface_ice,
-        canopy_heat_capacity=canopy_heat_capacity, ground_temperature=solution["ground_temperature"],
+        absorbed_canopy=absorbed_canopy,
+        absorbed_ground=absorbed_ground,
+        longwave_down=longwave_down,
+        plant_area_index=plant_area_index,
+        intercepted_liquid=intercepted_liquid,
+        intercepted_ice=intercepted_ice,
+        transpiration_limit=transpiration_limit,
+        evaporation_limit=evaporation_limit,
+        surface_ice=surface_ice,
+        canopy_heat_capacity=canopy_heat_capacity,
+        ground_temperature=solution["ground_temperature"],
         ground_temperature_final=ground_temperature_final,
-    )  # fmt: skip
+    )
     state = {name: solution[name] for name in _STATE}
     layered = {"skin_response": solution["skin_response"]}
 
@@ -156,7 +247,9 @@ def _in_blocks(routine, arrays, layered, scalars):
     """Blocks of limited size through :func:`call`."""
     arrays = {name: np.asarray(value, dtype=float) for name, value in arrays.items()}
     layered = {name: np.asarray(value, dtype=float) for name, value in layered.items()}
-    shape = np.broadcast_shapes(*(a.shape for a in arrays.values()), *(a.shape[:-1] for a in layered.values()))
+    shape = np.broadcast_shapes(
+        *(a.shape for a in arrays.values()), *(a.shape[:-1] for a in layered.values())
+    )
     size = int(np.prod(shape, dtype=int))
     if size <= _BLOCK:
         return call(routine, arrays, layered=layered, **scalars)
@@ -167,9 +260,11 @@ def _in_blocks(routine, arrays, layered, scalars):
         piece = slice(start, start + _BLOCK)
         parts.append(
             call(
-                routine, {name: a[piece] for name, a in flat.items()},
-                layered={name: a[piece] for name, a in deep.items()}, **scalars,
-            )  # fmt: skip
+                routine,
+                {name: a[piece] for name, a in flat.items()},
+                layered={name: a[piece] for name, a in deep.items()},
+                **scalars,
+            )
         )
     joined = (np.concatenate(values) for values in zip(*parts, strict=True))
     return tuple(values.reshape(shape + values.shape[1:]) for values in joined)

@@ -104,7 +104,7 @@ def carbon_equilibrium(tiles, drivers) -> dict:
         flush_time=zero if prescribed else p("flush_time"), shed_time=zero if prescribed else p("shed_time"),
         reserve_ratio=p("reserve_ratio"), growth_fraction=p("growth_respiration"), seed_share=p("seed_share"),
         leaf_longevity=p("leaf_longevity"), fine_root_longevity=p("fine_root_longevity"),
-        sapwood_longevity=p("sapwood_longevity"), seed_longevity=p("seed_longevity"), mortality=p("mortality"),
+        sapwood_longevity=p("sapwood_longevity"), seed_longevity=p("seed_longevity"), mortality=p("mortality"), stand_age=p("stand_age"),
         root_rate=p("root_respiration") * p("respiration_factor") / p("root_cn"),
         sapwood_rate=p("sapwood_respiration") * p("respiration_factor") / p("sapwood_cn"),
         metabolic=p("litter_metabolic"), cellulose=p("litter_cellulose"), dpm_rpm_ratio=p("dpm_rpm_ratio"),
