@@ -160,8 +160,8 @@ contains
     real(wp) :: h_v, h_v_v, h_v_g, h_g, h_g_v, h_g_g, q_v, q_g, e_w, e_w_v, e_w_g, e_t, e_t_v, e_t_g, e_g, e_g_v, e_g_g
     real(wp) :: tv2, tg2, l_v, l_v_v, l_v_g, l_g, l_g_v, l_g_g, f_v, f_v_v, f_v_g, f_g, f_g_v, f_g_g, inverse, dtv, dtg
     real(wp) :: step_v, step_g, canopy_lag, flux, flux_v, flux_g, up, b
-    real(wp) :: low, high
-    logical :: dew, evaporates, condenses, held, above, first, known
+    real(wp) :: low, high, closed, keep, part
+    logical :: held, above
     integer :: i, sweep
 
     do i = 1, n
@@ -215,6 +215,8 @@ contains
     end do
 
     do sweep = 1, n_sweep
+      keep = merge(0.0_wp, 1.0_wp, sweep == 1)
+      part = merge(0.5_wp, 1.0_wp, sweep == 2)
       do i = 1, n
         ! The stability difference that the exchange was given (t) and its answer (x). Plain repetition swings between
         ! stable and unstable where a calm, warm canopy evaporates much; so the last differences with answers above
@@ -224,23 +226,24 @@ contains
         t = virtual_difference(i)
         b = x - t
         above = b > 0.0_wp
-        first = sweep == 1
-        low = merge(t, bracket_low(i), above)
-        high = merge(bracket_high(i), t, above)
-        e = merge(b, excess_low(i), above)
-        r = merge(excess_high(i), b, above)
+        low = bracket_low(i)
+        high = bracket_high(i)
+        e = excess_low(i)
+        r = excess_high(i)
+        low = merge(t, low, above)
+        high = merge(high, t, above)
+        e = merge(b, e, above)
+        r = merge(r, b, above)
         ! a bracket that the moving temperatures have left is opened at the other end
-        held = high - low > 1.0e-6_wp
-        low = merge(low, merge(low, -large, above), held)
-        high = merge(high, merge(large, high, above), held)
-        known = low > -1.0e3_wp
-        known = known .eqv. (high < 1.0e3_wp)
-        tv = high - low
-        c = low + tv * min(max(e / max(e - r, 1.0e-12_wp), 0.02_wp), 0.98_wp)
-        c = merge(c, t + merge(0.5_wp, 1.0_wp, sweep == 2) * b, known)
-        virtual_difference(i) = merge(0.0_wp, c, first)
-        bracket_low(i) = merge(-large, low, first)
-        bracket_high(i) = merge(large, high, first)
+        closed = merge(0.0_wp, large, high - low > 1.0e-6_wp)
+        low = low - merge(0.0_wp, closed, above)
+        high = high + merge(closed, 0.0_wp, above)
+        c = low + (high - low) * min(max(e / max(e - r, 1.0e-12_wp), 0.02_wp), 0.98_wp)
+        x = t + part * b
+        c = merge(c, x, high - low < 1.0e3_wp)
+        virtual_difference(i) = keep * c
+        bracket_low(i) = low - (1.0_wp - keep) * large
+        bracket_high(i) = high + (1.0_wp - keep) * large
         excess_low(i) = e
         excess_high(i) = r
       end do
@@ -315,11 +318,13 @@ contains
         cg = path_conductance(i)
         b = active(i) * vai(i) * leaf_conductance(i)
         cv = 2.0_wp * b
-        dew = qv < qaf
-        cw = merge(b, b * wet_fraction(i), dew)
-        ct = merge(0.0_wp, active(i) * transpiration_conductance(i), dew)
-        share = merge(dew_ice(i), ice_share(i), dew)
-        limit_w = merge(dew_limit(i), water_rate(i), dew)
+        ! 1 for dew; arithmetic, because a selection of array elements does not vectorise everywhere
+        x = 0.5_wp - sign(0.5_wp, qv - qaf)
+        r = 1.0_wp - x
+        cw = b * (wet_fraction(i) * r + x)
+        ct = active(i) * transpiration_conductance(i) * r
+        share = ice_share(i) * r + dew_ice(i) * x
+        limit_w = water_rate(i) * r + dew_limit(i) * x
         lambda_w = latent_heat_vaporization + share * latent_heat_fusion
         supply = transpiration_limit(i)
         held = rho * cw * (qv - qaf) > limit_w
@@ -329,12 +334,13 @@ contains
         fixed_t = merge(supply, 0.0_wp, held)
         ct = merge(0.0_wp, ct, held)
         alpha = ground_humidity_factor(i)
-        evaporates = alpha * qg > qaf
-        condenses = qg < qaf
-        alpha = merge(alpha, 1.0_wp, evaporates)
-        ce = merge(cg / (1.0_wp + soil_resistance(i) * cg), merge(cg, 0.0_wp, condenses), evaporates)
-        held = rho * ce * (alpha * qg - qaf) > evaporation_limit(i)
-        fixed_g = merge(evaporation_limit(i), 0.0_wp, held)
+        x = 0.5_wp + sign(0.5_wp, alpha * qg - qaf)  ! 1 where the soil evaporates
+        r = 0.5_wp - sign(0.5_wp, qg - qaf)  ! 1 where dew falls on it
+        alpha = alpha * x + (1.0_wp - x)
+        ce = x * cg / (1.0_wp + soil_resistance(i) * cg) + r * cg
+        x = evaporation_limit(i)
+        held = rho * ce * (alpha * qg - qaf) > x
+        fixed_g = merge(x, 0.0_wp, held)
         ce = merge(0.0_wp, ce, held)
         qg = alpha * qg
         dqg = alpha * dqg
@@ -505,7 +511,7 @@ contains
     real(wp), intent(inout) :: ground_heat_flux(n)  !! W m-2
     real(wp), intent(out) :: latent_heat(n)  !! W m-2
     real(wp), intent(out) :: residual(n)  !! of the whole balance, W m-2
-    real(wp) :: d, share, wet, lambda_g, rate, h_v, h_g, e_t, e_g
+    real(wp) :: d, share, wet, stored, lambda_g, rate, h_v, h_g, e_t, e_g
     integer :: i
 
     rate = 1.0_wp / time_step
@@ -523,8 +529,8 @@ contains
       e_g = ground_evaporation(i) + skin_response(i, r_ground) * d
       longwave_up(i) = longwave_up(i) + skin_response(i, r_longwave_up) * d
       ground_heat_flux(i) = ground_heat_flux(i) + skin_response(i, r_flux) * d
-      canopy_storage(i) = canopy_storage(i) + merge(canopy_heat_capacity(i) * rate * skin_response(i, r_canopy) * d, &
-                                                    0.0_wp, plant_area_index(i) >= least_plant_area)
+      stored = canopy_heat_capacity(i) * rate * skin_response(i, r_canopy) * d
+      canopy_storage(i) = canopy_storage(i) + merge(stored, 0.0_wp, plant_area_index(i) >= least_plant_area)
       call limit_fluxes(share, intercepted_liquid(i) * rate, intercepted_ice(i) * rate, transpiration_limit(i), &
                         evaporation_limit(i), lambda_g, wet, e_t, e_g, h_v, h_g)
       sensible_canopy(i) = h_v
@@ -545,11 +551,12 @@ contains
     real(wp), intent(in) :: share  ! of ice in the wet evaporation
     real(wp), intent(in) :: liquid_rate, ice_rate, supply, evaporation_limit, latent_ground
     real(wp), intent(inout) :: wet, transpiration, evaporation, sensible_canopy, sensible_ground
-    real(wp) :: allowed, limit
+    real(wp) :: allowed, limit, single
 
     ! the share is that of the store (then both limits agree) or 0 or 1
-    limit = merge(merge(ice_rate, liquid_rate, share > 0.5_wp), liquid_rate + ice_rate, &
-                  share > 0.999999999999_wp .or. share < 1.0e-12_wp)
+    single = merge(ice_rate, liquid_rate, share > 0.5_wp)
+    limit = liquid_rate + ice_rate
+    limit = merge(single, limit, abs(share - 0.5_wp) > 0.499999999999_wp)
     allowed = min(wet, limit)
     sensible_canopy = sensible_canopy + (latent_heat_vaporization + share * latent_heat_fusion) * (wet - allowed)
     wet = allowed

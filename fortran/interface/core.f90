@@ -25,7 +25,7 @@ contains
 
   subroutine core_advance(n_thread, n_option_given, option_numbers, time_step, nproma, n_block, n_tile, n_cell, n_step, &
                      n_forcing, n_state, n_parameter, n_select, n_out, steps_per_output, select_column, end_of_day, &
-                     cell_of_tile, forcing, parameters, state, output, worst, failure)
+                     cell_of_tile, forcing, parameters, state, output, worst, timed, seconds, failure)
     !! Advances all blocks through n_step fast steps. Threads take blocks; a result does not depend on their number.
     !f2py threadsafe
     integer, intent(in) :: n_thread  !! threads
@@ -51,6 +51,8 @@ contains
     real(wp), intent(inout) :: state(nproma, n_state, n_block)  !! units of the table
     real(wp), intent(inout) :: output(n_select, n_tile, n_out)  !! means over the steps of a record
     real(wp), intent(inout) :: worst(3, n_tile)  !! largest residuals: water kg m-2, energy W m-2, carbon kg m-2
+    integer, intent(in) :: timed  !! 1: measure the parts of the fast step (one thread)
+    real(wp), intent(inout) :: seconds(8)  !! time spent in each part, added up, s
     integer, intent(out) :: failure(4)  !! all 0, or: 1 sizes 2 state, tile, column, step
     type(model_options) :: options
     real(wp) :: diagnostics(nproma, n_diagnostic_column), derived(nproma, n_derived_column)
@@ -77,9 +79,15 @@ contains
       diagnostics = 0.0_wp
       call derive_block(nproma, options, parameters(:, :, block_number), derived)
       do step = 1, n_step
-        call advance_block(nproma, n_cell, options, time_step, end_of_day(step) == 1, cell_of_tile(:, block_number), &
-                           forcing(:, :, step), parameters(:, :, block_number), derived, state(:, :, block_number), &
-                           diagnostics)
+        if (timed == 1) then
+          call advance_block(nproma, n_cell, options, time_step, end_of_day(step) == 1, cell_of_tile(:, block_number), &
+                             forcing(:, :, step), parameters(:, :, block_number), derived, state(:, :, block_number), &
+                             diagnostics, seconds)
+        else
+          call advance_block(nproma, n_cell, options, time_step, end_of_day(step) == 1, cell_of_tile(:, block_number), &
+                             forcing(:, :, step), parameters(:, :, block_number), derived, state(:, :, block_number), &
+                             diagnostics)
+        end if
         record = (step - 1) / steps_per_output + 1
         do i = 1, min(nproma, n_tile - first)
           tile = first + i

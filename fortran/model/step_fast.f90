@@ -6,6 +6,7 @@ module concerto_step_fast
   !! Energy: enthalpy counts from liquid water (and dry matter) at the freezing point. Vapour carries exactly the latent heat
   !! of vaporisation, so evaporation takes mass at constant enthalpy of what remains; rain and snow arrive at air
   !! temperature (rain not below, snow not above freezing); liquid between soil layers carries the heat of where it comes from.
+  use, intrinsic :: iso_fortran_env, only: int64
   use concerto_kinds, only: wp
   use concerto_constants, only: freezing_point, latent_heat_fusion, latent_heat_vaporization, latent_heat_sublimation, &
                                 heat_capacity_liquid, heat_capacity_ice, density_water, molar_mass_carbon, stefan_boltzmann, &
@@ -30,8 +31,12 @@ module concerto_step_fast
   use concerto_decomposition_tables, only: scheme_litter
   implicit none
   private
-  public :: step_fast, decomposition_layers, century_factor, head_dry, head_wet
+  public :: step_fast
 
+  ! parts of the step whose time can be measured, in their order
+  integer, parameter, public :: n_section = 8
+  integer, parameter :: section_precipitation = 1, section_radiation = 2, section_soil_state = 3, section_energy = 4, &
+                        section_heat = 5, section_soil_water = 6, section_carbon = 7, section_budgets = 8
   integer, parameter :: sweeps = 6  !! of the energy balance
   integer, parameter :: decomposition_layers = 5  !! soil layers that a one-layer carbon scheme sees (0.28 m)
   real(wp), parameter :: century_factor = 0.820595_wp  !! normalises Q10 1.5 to the CENTURY curve that belongs to the rates
@@ -45,7 +50,7 @@ module concerto_step_fast
 
 contains
 
-  subroutine step_fast(n, options, dt, forcing, p, derived, state, diagnostics)
+  subroutine step_fast(n, options, dt, forcing, p, derived, state, diagnostics, seconds)
     !! One fast step of a block.
     integer, intent(in) :: n  !! tiles in the block, a multiple of 16
     type(model_options), intent(in) :: options  !! schemes
@@ -55,6 +60,7 @@ contains
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(inout) :: diagnostics(n, n_diagnostic_column)  !! of this step, units of the table
+    real(wp), intent(inout), optional :: seconds(n_section)  !! time spent in each part, added up, s
     real(wp), dimension(n) :: water_before, energy_before, carbon_before, water_after, energy_after, carbon_after
     real(wp), dimension(n) :: leaf_area, stem_area, plant_area, canopy_bottom, canopy_top, depth, snow_mass, cover, buried
     real(wp), dimension(n) :: rain, snow, rain_temperature, snow_temperature, ground_rain, ground_snow, wet, capacity
@@ -84,7 +90,10 @@ contains
     real(wp) :: layer_weight(decomposition_layers)
     real(wp) :: dz, wetness, change_liquid, change_ice, heat, melted, t, area, rate, share
     integer :: i, k, response, passes
+    integer(int64) :: clock
 
+    clock = 0
+    if (present(seconds)) call system_clock(clock)
     ! ---- stores at the start
     call stored(n, derived, state, water_before, energy_before, carbon_before)
 
@@ -140,6 +149,7 @@ contains
                             state(1, state_snow_ice), state(1, state_snow_liquid), state(1, state_snow_thickness), &
                             state(1, state_snow_temperature), rain_to_ground, arriving_temperature, arriving_heat)
 
+    if (present(seconds)) call lap(clock, seconds(section_precipitation))
     ! ---- shortwave radiation
     call snow_albedo(n, dt, ground_snow, snow_mass, state(1, state_ground_temperature), forcing(1, forcing_cosine_zenith), &
                      state(1, state_snow_age), snow_vis_beam, snow_vis_diffuse, snow_nir_beam, snow_nir_diffuse)
@@ -171,6 +181,7 @@ contains
     call sun_shade_leaves(n, leaf_area, stem_area, extinction, forcing(1, forcing_cosine_zenith), &
                           p(1, parameter_nitrogen_extinction), area_sunlit, area_shaded, scale_sunlit, scale_shaded)
 
+    if (present(seconds)) call lap(clock, seconds(section_radiation))
     ! ---- soil: masses, heat properties, potential, water stress, what may evaporate
     call soil_thermal_properties(n, n_soil, soil_thickness, p(1, parameter_theta_sat), derived(1, derived_dry_capacity), &
                                  derived(1, derived_dry_conductivity), derived(1, derived_log_solid_conductivity), &
@@ -226,6 +237,7 @@ contains
       stress(i) = merge(1.0_wp, stress(i), p(i, parameter_hold_soil_water) > 0.5_wp .and. stress(i) > 0.0_wp)
     end do
 
+    if (present(seconds)) call lap(clock, seconds(section_soil_state))
     ! ---- leaf capacities
     response = options%temperature_response
     if (options%vcmax == vcmax_pmodel) response = temperature_response_fixed  ! acclimation lies in the optimal capacities
@@ -247,7 +259,7 @@ contains
     case (stomata_leuning)
       slope = p(:, parameter_leuning_a1)
     case default
-      slope = state(:, state_pmodel_xi)
+      slope = state(:, state_pmodel_xi) * sqrt(1.0e-3_wp)  ! Pa0.5 to kPa0.5
     end select
     do i = 1, n
       vcmax_sun(i) = vcmax25(i) * scale_sunlit(i)
@@ -282,6 +294,7 @@ contains
                     resistance_air, resistance_leaf, resistance_ground, net_sun, net_shade, conductance_sun, &
                     conductance_shade, leaf_sun, leaf_shade, ci_sun, ci_shade, last_change, balance_residual, skin_response)
 
+    if (present(seconds)) call lap(clock, seconds(section_energy))
     ! ---- heat in snow and soil moves the skin; the fluxes follow it
     call ground_heat(n, n_snow, n_soil, dt, soil_thickness, derived(1, derived_freezing_exponent), ground_flux, ground_slope, &
                      ground_temperature, state(1, state_snow_ice), state(1, state_snow_thickness), pack_capacity, &
@@ -297,7 +310,11 @@ contains
 
     ! ---- canopy water and temperature
     do i = 1, n
-      heat = capacity(i) * (canopy_temperature(i) - freezing_point)  ! J m-2, evaporation leaves it unchanged
+      ! a canopy that is buried or absent takes no part and keeps its heat
+      t = state(i, state_canopy_temperature)
+      rate = canopy_temperature(i)
+      t = merge(rate, t, plant_area(i) >= 1.0e-4_wp)
+      heat = capacity(i) * (t - freezing_point)  ! J m-2, evaporation leaves it unchanged
       ! the fluxes are limited to the stores; the maximum only takes care of the last bit of dt x store / dt
       state(i, state_canopy_liquid) = max(0.0_wp, state(i, state_canopy_liquid) - dt * wet_liquid(i))
       state(i, state_canopy_ice) = max(0.0_wp, state(i, state_canopy_ice) - dt * wet_ice(i))
@@ -338,6 +355,7 @@ contains
       end do
     end do
 
+    if (present(seconds)) call lap(clock, seconds(section_heat))
     ! ---- soil water
     call root_uptake(n, n_soil, transpiration, supply, available, stress, dummy, uptake)
     do k = 1, n_soil
@@ -385,6 +403,7 @@ contains
                      state(1, state_soil_liquid), state(1, state_soil_ice), water_flux, input_temperature, no_flow, no_flow, &
                      state(1, state_soil_temperature), inflow_heat, leaving_heat, uptake_heat)
 
+    if (present(seconds)) call lap(clock, seconds(section_soil_water))
     ! ---- carbon: photosynthesis, respiration of plants and soil
     do i = 1, n
       area = area_sunlit(i) + area_shaded(i)
@@ -444,6 +463,7 @@ contains
       state(i, state_noon_sums + 5) = state(i, state_noon_sums + 5) + rate * 2.3_wp * forcing(i, forcing_shortwave_down)
     end do
 
+    if (present(seconds)) call lap(clock, seconds(section_carbon))
     ! ---- budgets and diagnostics
     call stored(n, derived, state, water_after, energy_after, carbon_after)
     do i = 1, n
@@ -518,7 +538,19 @@ contains
           + dz * (state(i, state_soil_liquid + k - 1) + state(i, state_soil_ice + k - 1))
       end do
     end do
+    if (present(seconds)) call lap(clock, seconds(section_budgets))
   end subroutine step_fast
+
+  subroutine lap(clock, seconds)
+    !! Adds the time since the last call.
+    integer(int64), intent(inout) :: clock  !! count of the system clock
+    real(wp), intent(inout) :: seconds  !! s
+    integer(int64) :: now, rate
+
+    call system_clock(now, rate)
+    seconds = seconds + real(now - clock, wp) / real(rate, wp)
+    clock = now
+  end subroutine lap
 
   subroutine stored(n, derived, state, water, energy, carbon)
     !! Water, enthalpy and carbon in all stores.

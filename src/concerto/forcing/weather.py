@@ -211,7 +211,7 @@ def generate(
     for d in np.flatnonzero(wet):
         rain[d, begin[d] : begin[d] + steps[d]] = rain_day[d] / (steps[d] * step_seconds)
 
-    # Humidity: the day's vapour pressure has its mean relative humidity; dew and fog cap it, rain moistens the
+    # Humidity: the day's vapour pressure has its mean relative humidity; dew and fog cap it, rain moistens
     # air a little (to 90 % in a hot afternoon would be more vapour than any air mass brings).
     humid = course("humidity") / 100.0
     humid = humid + 0.25 * humid * (1.0 - humid) * (wet - share) - 0.1 * (sky - typical)

@@ -1,14 +1,14 @@
 """The compiled processes as vectorised NumPy functions, one module for each room of the model.
 
 Every function is reached through its module or directly: ``kernels.leaf.c3_photosynthesis`` is
-``kernels.c3_photosynthesis``. Inputs broadcast; units stand in the docstrings. A module is imported when one of
-its names is first used.
+``kernels.c3_photosynthesis``. Inputs broadcast; units stand in the docstrings. Modules are imported when a
+name is first used.
 
 Examples
 --------
 >>> from concerto import kernels
 >>> round(float(kernels.saturation_vapour_pressure(293.15)[0]))
-2336
+2333
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Tiles:
             )
         self.parameters[:, entry.column - 1 : entry.column, :] = self._blocks(values[:, None])
 
-    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None):
+    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None, seconds=None):
         """Advance all tiles.
 
         Parameters
@@ -143,6 +143,8 @@ class Tiles:
         steps_per_output : fast steps in the mean of one record
         describe : function (tile, step) -> str, optional
             Words for a tile and a step in the error that a failure raises.
+        seconds : array (8,), optional
+            Time spent in each part of the fast step is added to it (one thread).
 
         Returns
         -------
@@ -171,6 +173,8 @@ class Tiles:
             state=self.state,
             output=output,
             worst=self.worst,
+            timed=int(seconds is not None),
+            seconds=np.zeros(8) if seconds is None else seconds,
         )
         if failure[0] == 1:
             raise ConcertoError("the sizes of the arrays do not fit the compiled core", hint="reinstall concerto")
