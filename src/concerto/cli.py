@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,16 +34,39 @@ def _pairs(items, what: str) -> dict[str, str]:
     return out
 
 
-def _site_arguments(latitude, longitude, utc_offset, reference_height, canopy_height, igbp) -> dict:
-    values = {
-        "latitude": latitude,
-        "longitude": longitude,
-        "utc_offset_hours": utc_offset,
-        "reference_height": reference_height,
-        "canopy_height": canopy_height,
-        "igbp": igbp,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+@dataclass
+class SiteFacts:
+    """What the file does not say of the site; given values win over the file."""
+
+    latitude: float | None = None
+    "Degrees north."
+    longitude: float | None = None
+    "Degrees east."
+    elevation: float | None = None
+    "m above sea level."
+    utc_offset_hours: float | None = None
+    "Local standard time of the file minus UTC, h."
+    igbp: str | None = None
+    "IGBP land-cover class, such as ENF."
+    name: str | None = None
+    "Site code."
+    reference_height: float | None = None
+    "Height of the instruments above ground, m."
+    canopy_height: float | None = None
+    "m."
+    time_stamp: Literal["start", "end", "middle"] | None = None
+    "What the time stamps of the file mark (default: what the file says)."
+    start: str | None = None
+    "First day to use, such as 2005-01-01."
+    end: str | None = None
+    "Last day to use."
+
+    def given(self) -> dict:
+        """The facts that were given."""
+        return {name: value for name, value in self.__dict__.items() if value is not None}
+
+
+Facts = Annotated[SiteFacts | None, Parameter(name="*", group="Facts of the site")]
 
 
 @app.command
@@ -55,13 +79,8 @@ def site(
     option: Flags = (),
     spinup: Literal["auto", "none"] = "auto",
     report: Path | None = None,
-    latitude: float | None = None,
-    longitude: float | None = None,
-    utc_offset: float | None = None,
-    reference_height: float | None = None,
-    canopy_height: float | None = None,
-    igbp: str | None = None,
     soil: str | None = None,
+    facts: Facts = None,
     threads: int = 1,
     quiet: bool = False,
     json_: Annotated[bool, Parameter(name="--json")] = False,
@@ -75,7 +94,7 @@ def site(
     out
         NetCDF file to write, on the time axis of the input.
     pft
-        Plant functional type, or a mixture such as grass_c3=0.6,needle_evergreen_boreal=0.4 (default: from the IGBP class).
+        Plant functional type, or a mixture such as grass_c3:0.6,needle_evergreen_boreal:0.4 (default: from the IGBP class).
     set
         Parameters, NAME=VALUE; see `concerto params`.
     option
@@ -84,8 +103,6 @@ def site(
         auto: soil temperature and water, vegetation and soil carbon are brought to the equilibrium of the file's own forcing.
     report
         HTML page to write beside the output.
-    latitude, longitude, utc_offset, reference_height, canopy_height, igbp
-        Site facts that the file does not hold (CSV files hold none).
     soil
         Texture class: coarse, medium, medium_fine, fine, very_fine, organic, ... (default: from the file, else medium).
     threads
@@ -109,7 +126,7 @@ def site(
         spinup=spinup,
         soil=soil,
         threads=threads,
-        **_site_arguments(latitude, longitude, utc_offset, reference_height, canopy_height, igbp),
+        **(facts.given() if facts else {}),
     )
     summary = run.to_netcdf(out, quiet=quiet or json_)
     if report is not None:
@@ -129,12 +146,7 @@ def site(
 def check(
     file: Path,
     *,
-    latitude: float | None = None,
-    longitude: float | None = None,
-    utc_offset: float | None = None,
-    reference_height: float | None = None,
-    canopy_height: float | None = None,
-    igbp: str | None = None,
+    facts: Facts = None,
     json_: Annotated[bool, Parameter(name="--json")] = False,
 ):
     """Validate a tower file: says what would be used, derived, filled or refused; runs nothing.
@@ -145,11 +157,9 @@ def check(
     """
     from concerto.simulation.site import describe_input
 
-    lines, facts = describe_input(
-        file, **_site_arguments(latitude, longitude, utc_offset, reference_height, canopy_height, igbp)
-    )
+    lines, found = describe_input(file, **(facts.given() if facts else {}))
     if json_:
-        print(json.dumps(facts))
+        print(json.dumps(found))
     else:
         for line in lines:
             print(line)

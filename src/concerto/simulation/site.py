@@ -181,7 +181,7 @@ def open_site(
     Parameters
     ----------
     path : tower file, NetCDF (ALMA names) or FLUXNET / ICOS CSV
-    pft : plant functional type or mixture (``"grass_c3=0.6,grass_c4=0.4"``); default from the IGBP class
+    pft : plant functional type or mixture (``"grass_c3:0.6,grass_c4:0.4"``); default from the IGBP class
     parameters : values that replace those of the table, units of the table
     options : scheme names by option; ``phenology`` defaults to ``prescribed`` if the file has leaf area
     spinup : ``"auto"`` or ``"none"``
@@ -244,3 +244,41 @@ def open_site(
         "spinup": spinup,
     }
     return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)
+
+
+def describe_input(path, **site_facts) -> tuple[list[str], dict]:
+    """What ``concerto check`` prints: the site in one line, what was derived or filled, what would be run.
+
+    Returns
+    -------
+    (lines for people, the same facts as a dictionary)
+    """
+    from concerto.domain.land_cover import site_mixture
+    from concerto.forcing import read_site
+
+    site = read_site(Path(path), **site_facts)
+    names = loader.pft_names()
+    types = {names[t]: round(w, 4) for t, w in site_mixture(site)}
+    leaf_area = "from the file" if site.forcing.get("leaf_area_index") is not None else "prognostic"
+    lines = [
+        *site.summary().splitlines(),
+        "plant types: " + ", ".join(f"{n} {100 * w:.0f} %" for n, w in types.items()),
+        f"leaf area: {leaf_area}; soil texture: {site.soil_texture}",
+        "observed fluxes: " + (", ".join(k for k in site.observations if not k.endswith("_qc")) or "none"),
+        "ready to run",
+    ]
+    facts = {
+        "site": site.name,
+        "igbp": site.igbp,
+        "latitude": site.latitude,
+        "longitude": site.longitude,
+        "start": str(site.time_local[0]),
+        "end": str(site.time_local[-1]),
+        "steps": int(site.n_steps),
+        "step_seconds": int(site.step_seconds),
+        "plant_types": types,
+        "leaf_area": leaf_area,
+        "has_precipitation": bool(site.has_precipitation),
+        "report": list(site.report),
+    }
+    return lines, facts
