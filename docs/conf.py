@@ -1,20 +1,25 @@
-"""Sphinx configuration; the pages of variables, parameters and options are generated from the tables."""
+"""Sphinx configuration; the pages of variables, parameters, options and kernels and the figures of the steps are
+generated from the tables and the source."""
 
+import html
+import re
+import sys
 from pathlib import Path
 
-from concerto import __version__
+from concerto import __version__, kernels
 from concerto.tables import loader
 
 project = "concerto"
 author = "The concerto developers"
 copyright = "2026, the concerto developers"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.doctest", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.doctest"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 html_theme = "furo"
 html_title = "concerto"
 exclude_patterns = ["_build"]
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 suppress_warnings = ["myst.header"]
 
@@ -53,4 +58,49 @@ def write_tables():
     (out / "options.md").write_text("\n".join(text))
 
 
+def write_kernels():
+    """One page for each room of kernels, from its docstrings."""
+    out = Path(__file__).parent / "tables" / "kernels"
+    out.mkdir(parents=True, exist_ok=True)
+    for room in kernels._rooms():
+        directive = f".. automodule:: concerto.kernels.{room}\n   :members:\n"
+        (out / f"{room}.md").write_text(f"# kernels.{room}\n\n```{{eval-rst}}\n{directive}```\n")
+
+
+def write_figures():
+    """The steps, drawn from the Fortran source."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    import draw_step
+
+    draw_step.write(Path(__file__).parent / "tables")
+
+
+def math_as_mathml(self, node, block):
+    """Formulas as MathML, which browsers draw themselves: the pages need no network and no script."""
+    from docutils import nodes
+    from docutils.utils.math import MathError
+    from docutils.utils.math.latex2mathml import tex2mathml
+    from sphinx.util import logging
+
+    # MathML stretches delimiters itself, and the converter wants degrees as TeX has them
+    formula = re.sub(r"\\[Bb]igg?[lr]?(?![a-zA-Z])", "", node.astext().replace("°", r"^\circ"))
+    try:
+        text = tex2mathml(formula, as_block=block)
+    except (MathError, IndexError) as error:
+        logging.getLogger(__name__).warning("formula %s: %s", formula, error, location=node)
+        text = f"<code>{html.escape(formula)}</code>"
+    self.body.append(f'<div class="math">{text}</div>' if block else text)
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Sphinx asks for this function."""
+    inline = (lambda self, node: math_as_mathml(self, node, False), None)
+    block = (lambda self, node: math_as_mathml(self, node, True), None)
+    app.add_html_math_renderer("mathml", inline, block)
+
+
+html_math_renderer = "mathml"
 write_tables()
+write_kernels()
+write_figures()

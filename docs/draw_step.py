@@ -70,7 +70,7 @@ def draw(routine):
         out.append(f'<rect x="16" y="{y}" width="{WIDTH - 32}" height="{height}" rx="6" fill="#f5f5f2" stroke="#cfcfc8"/>')
         out.append(f'<text x="28" y="{y + 24}" font-weight="bold">{number}</text>')
         for k, line in enumerate(words):
-            out.append(f'<text x="48" y="{y + 24 + 18 * k}">{escape(line)}</text>')
+            out.append(f'<text x="56" y="{y + 24 + 18 * k}">{escape(line)}</text>')
         for k, row in enumerate(rows):
             top = y + 9 + k * (LINE + 4)
             for x, wide, call in row:

@@ -36,13 +36,22 @@ def extreme_forcing(n_cell, days, step_seconds, seed=1):
     kinds = np.where(random.random(kinds.shape) < 0.2, np.roll(kinds, 1, axis=1), kinds)[:, :days]
     of_day = ranges[kinds]  # (cell, day, range)
 
-    def draw(low):  # (cell, step)
-        return np.repeat(of_day[..., low] + (of_day[..., low + 1] - of_day[..., low]) * random.random(kinds.shape), per_day, axis=1)
+    # from one day to the next within twelve hours around midnight
+    place = (np.arange(days * per_day) + 0.5) / per_day - 0.5
+    place = np.clip(np.floor(place) + np.clip(2.0 * (place % 1.0) - 0.5, 0.0, 1.0), 0.0, days - 1.0)
+    before = place.astype(int)
+    share = place - before
+
+    def steps(daily):  # (cell, day) -> (cell, step)
+        return daily[:, before] * (1.0 - share) + daily[:, np.minimum(before + 1, days - 1)] * share
+
+    def draw(low):
+        return steps(of_day[..., low] + (of_day[..., low + 1] - of_day[..., low]) * random.random(kinds.shape))
 
     course = np.tile(np.cos((hour - 14.5) / 12.0 * np.pi), days)
     sun = np.tile(np.maximum(np.cos((hour - 12.0) / 12.0 * np.pi), 0.0), days)
     shape = (n_cell, days * per_day)
-    air = draw(0) + np.repeat(of_day[..., 2], per_day, axis=1) * course + random.normal(0.0, 0.3, shape)
+    air = draw(0) + steps(of_day[..., 2]) * course + random.normal(0.0, 0.3, shape)
     pressure = np.broadcast_to(random.uniform(62000.0, 104000.0, (n_cell, 1)), shape)
     humid = np.clip(draw(3) + random.normal(0.0, 0.03, shape), 0.02, 1.0)
     falls = random.random(shape) < np.repeat(of_day[..., 12], per_day, axis=1)

@@ -328,7 +328,8 @@ contains
                     + heat_capacity_ice * state(i, state_canopy_ice)
       state(i, state_canopy_temperature) = freezing_point + heat / max(capacity(i), 1.0e-3_wp)
       state(i, state_ground_temperature) = final_temperature(i)
-      state(i, state_canopy_air_humidity) = air_humidity(i)
+      ! linear in the skin temperature: may pass zero where the skin cools fast in dry air; only a start value
+      state(i, state_canopy_air_humidity) = max(0.0_wp, air_humidity(i))
     end do
 
     ! ---- snow: sublimation, melt, percolation, compaction; then freezing and thawing of the soil
