@@ -2,8 +2,8 @@
 
     python docs/draw_step.py            writes docs/tables/step_fast.svg and step_daily.svg
 
-A part begins with a comment `! ---- what it does`; the documentation builds the figures anew each time, so they show
-the code that is there.
+A part begins with a comment `! ---- what it does`; the documentation builds the figures anew each time, so
+they show the code that is there.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def wrap(words, limit):
     return lines
 
 
+def box(x, y, width, height, radius, colour, more=""):
+    size = f'width="{width:.0f}" height="{height:.0f}" rx="{radius}"'
+    return f'<rect x="{x:.0f}" y="{y:.0f}" {size} fill="{colour}" {more}/>'
+
+
 def draw(routine):
     """The figure as SVG text."""
     rooms, y, out = rooms_of_routines(), 58, []
@@ -67,7 +72,7 @@ def draw(routine):
             x += wide + 8
         words = wrap(title, 36)
         height = max(len(rows) * (LINE + 4), len(words) * 18) + 14
-        out.append(f'<rect x="16" y="{y}" width="{WIDTH - 32}" height="{height}" rx="6" fill="#f5f5f2" stroke="#cfcfc8"/>')
+        out.append(box(16, y, WIDTH - 32, height, 6, "#f5f5f2", 'stroke="#cfcfc8"'))
         out.append(f'<text x="28" y="{y + 24}" font-weight="bold">{number}</text>')
         for k, line in enumerate(words):
             out.append(f'<text x="56" y="{y + 24 + 18 * k}">{escape(line)}</text>')
@@ -75,7 +80,7 @@ def draw(routine):
             top = y + 9 + k * (LINE + 4)
             for x, wide, call in row:
                 colour = COLOURS.get(rooms.get(call, "model"), COLOURS["model"])
-                out.append(f'<rect x="{x:.0f}" y="{top}" width="{wide:.0f}" height="{LINE - 3}" rx="4" fill="{colour}"/>')
+                out.append(box(x, top, wide, LINE - 3, 4, colour))
                 out.append(
                     f'<text x="{x + wide / 2:.0f}" y="{top + 16}" text-anchor="middle" fill="white" '
                     f'font-family="monospace" font-size="12.5">{call}</text>'
@@ -86,7 +91,7 @@ def draw(routine):
             y += 14
     legend, x = [], LEFT
     for room, colour in COLOURS.items():
-        legend.append(f'<rect x="{x}" y="22" width="14" height="14" rx="3" fill="{colour}"/>')
+        legend.append(box(x, 22, 14, 14, 3, colour))
         legend.append(f'<text x="{x + 20}" y="34">{room}</text>')
         x += 40 + 9 * len(room)
     head = (

@@ -99,8 +99,9 @@ def climate_tiles(climates, n_tile=150, start_day="2004-01-01", days=10, seed=7,
         clock = weather["time"]
         place = {key: normals[name][key] for key in ("latitude", "longitude")}
         rows.append(weather | place | {"co2": np.full(len(clock), 380.0), "prescribed_leaf_area": np.full(len(clock), 2.0)})
-    types = np.arange(n_tile) % len(loader.pft_names())
-    cells = random.permutation(np.arange(n_tile) % len(rows))
+    n_type = len(loader.pft_names())
+    pairs = np.resize(random.permutation(n_type * len(rows)), n_tile)  # no pair twice before all occurred
+    types, cells = pairs % n_type, pairs // n_type
     tiles = Tiles(types, 1800.0, cell=cells, **settings)
     tiles.set_parameter("reference_height", np.maximum(30.0, tiles.parameter("canopy_height") + 10.0))
     return tiles, forcing_array(rows, clock, 1800), end_of_day(clock, 1800)

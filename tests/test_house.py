@@ -199,9 +199,7 @@ def test_every_argument_says_what_it_is_and_in_which_unit():
                 continue
             for dummy in dummies:
                 # the name stands left of the comment, in a declaration or on a line that continues one
-                described = [
-                    line for line in body if re.search(rf"^[^!]*\b{dummy}\b[^!]*!!\s*\S", line, re.I)
-                ]
+                described = [line for line in body if re.search(rf"^[^!]*\b{dummy}\b[^!]*!!\s*\S", line, re.I)]
                 if not any(re.search(r"::|^\s*\w+(\([^)]*\))?\s*[,&!]", line) for line in described):
                     wrong.append(f"{room_of(path)}/{path.name}: {name}: {dummy}")
     assert not wrong
@@ -247,8 +245,7 @@ def test_help_comes_at_once():
     "program",
     [
         "import concerto",
-        "import sys, concerto.cli; sys.argv = ['concerto', '--help']\n"
-        "try: concerto.cli.app()\nexcept SystemExit: pass",
+        "import sys, concerto.cli; sys.argv = ['concerto', '--help']\ntry: concerto.cli.app()\nexcept SystemExit: pass",
     ],
     ids=["import concerto", "concerto --help"],
 )
@@ -354,9 +351,7 @@ def test_loops_over_tiles_vectorise(level, compiled_order):
         for procedure, lines in scalar.items():
             number, _ = allowed.get((path.stem, procedure), (0, ""))
             if len(lines) > number:
-                wrong.append(
-                    f"{room_of(path)}/{path.name}: {procedure}: lines {lines}, {number} may be scalar"
-                )
+                wrong.append(f"{room_of(path)}/{path.name}: {procedure}: lines {lines}, {number} may be scalar")
     assert seen > 50
     assert not wrong
 

@@ -34,9 +34,7 @@ def is_unit(text):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "concerto", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-m", "concerto", *arguments], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,11 +87,7 @@ def test_names_are_unique_where_a_reader_could_mix_them_up():
 
 
 def test_names_in_output_files_are_unique():
-    out = [
-        e.cmip or e.name
-        for kind in ("forcing", "state", "diagnostic")
-        for e in loader.variables(kind).values()
-    ]
+    out = [e.cmip or e.name for kind in ("forcing", "state", "diagnostic") for e in loader.variables(kind).values()]
     twice = {name for name in out if out.count(name) > 1}
     assert not twice
 
@@ -126,9 +120,7 @@ def test_the_fortran_side_has_the_numbers_of_the_tables(tmp_path):
     subprocess.run([sys.executable, generate, options, tables], check=True, cwd=loader.FOLDER)
     text = tables.read_text()
     assert all(len(line) <= 132 for line in (text + options.read_text()).splitlines())
-    integers = {
-        name: int(value) for name, value in re.findall(r":: (\w+) = (\d+)", text + options.read_text())
-    }
+    integers = {name: int(value) for name, value in re.findall(r":: (\w+) = (\d+)", text + options.read_text())}
     for kind in (*KINDS, "parameter"):
         entries = loader.parameters() if kind == "parameter" else loader.variables(kind)
         for name, entry in entries.items():
@@ -174,9 +166,7 @@ def test_option_numbers_count_choices_from_one():
         for number, choice in enumerate(entry.choices, start=1):
             numbers = loader.option_numbers({name: choice})
             assert numbers[position] == number
-            assert (
-                numbers[:position] + numbers[position + 1 :] == defaults[:position] + defaults[position + 1 :]
-            )
+            assert numbers[:position] + numbers[position + 1 :] == defaults[:position] + defaults[position + 1 :]
 
 
 def near_miss(names):

@@ -89,7 +89,8 @@ contains
         share = merge(1.0_wp, share, evergreen(i) > 0.5_wp)
         own = share * maximum_leaf_area(i)
         given = prescribed_leaf_area(i)
-        target(i) = merge(own, given, given < 0.0_wp)
+        given = merge(own, given, given < 0.0_wp)
+        target(i) = merge(0.0_wp, given, maximum_leaf_area(i) <= 0.0_wp)  ! bare ground stays bare
       end do
     end select
   end subroutine leaf_area_target

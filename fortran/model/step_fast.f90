@@ -64,7 +64,7 @@ contains
     real(wp), dimension(n) :: water_before, energy_before, carbon_before, water_after, energy_after, carbon_after
     real(wp), dimension(n) :: leaf_area, stem_area, plant_area, canopy_bottom, canopy_top, depth, snow_mass, cover, buried
     real(wp), dimension(n) :: rain, snow, rain_temperature, snow_temperature, ground_rain, ground_snow, wet, capacity
-    real(wp), dimension(n) :: liquid_start, ice_start, rain_to_ground, arriving_temperature, arriving_heat
+    real(wp), dimension(n) :: liquid_start, ice_start, unloaded_heat, rain_to_ground, arriving_temperature, arriving_heat
     real(wp), dimension(n) :: snow_vis_beam, snow_vis_diffuse, snow_nir_beam, snow_nir_diffuse
     real(wp), dimension(n) :: ground_vis_beam, ground_vis_diffuse, ground_nir_beam, ground_nir_diffuse
     real(wp), dimension(n) :: beam_vis, beam_nir, diffuse_vis, diffuse_nir, absorbed_canopy, absorbed_ground, reflected
@@ -133,6 +133,10 @@ contains
               + heat_capacity_ice * ice_start(i)) * (state(i, state_canopy_temperature) - freezing_point) &
              + heat_capacity_liquid * change_liquid * (rain_temperature(i) - freezing_point) &
              + heat_capacity_ice * change_ice * (snow_temperature(i) - freezing_point)
+      ! ice that leaves is much against a light canopy: it takes its own temperature along, to the snow below
+      t = min(state(i, state_canopy_temperature), freezing_point)
+      unloaded_heat(i) = heat_capacity_ice * max(-change_ice, 0.0_wp) * (t - snow_temperature(i))
+      heat = heat - unloaded_heat(i)
       capacity(i) = derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * state(i, state_canopy_liquid) &
                     + heat_capacity_ice * state(i, state_canopy_ice)
       state(i, state_canopy_temperature) = freezing_point + heat / max(capacity(i), 1.0e-3_wp)
@@ -148,6 +152,21 @@ contains
     call snow_precipitation(n, n_snow, ground_snow, ground_rain, forcing(1, forcing_air_temperature), &
                             state(1, state_snow_ice), state(1, state_snow_liquid), state(1, state_snow_thickness), &
                             state(1, state_snow_temperature), rain_to_ground, arriving_temperature, arriving_heat)
+    do i = 1, n
+      heat = 0.0_wp
+      do k = 1, n_snow
+        heat = heat + heat_capacity_ice * state(i, state_snow_ice + k - 1) &
+               + heat_capacity_liquid * state(i, state_snow_liquid + k - 1)
+      end do
+      unloaded_heat(i) = unloaded_heat(i) / max(heat, 1.0e-30_wp)  ! K
+    end do
+    do k = 1, n_snow
+      do i = 1, n
+        t = state(i, state_snow_ice + k - 1) + state(i, state_snow_liquid + k - 1)
+        share = unloaded_heat(i)
+        state(i, state_snow_temperature + k - 1) = state(i, state_snow_temperature + k - 1) + merge(share, 0.0_wp, t > 0.0_wp)
+      end do
+    end do
 
     if (present(seconds)) call lap(clock, seconds(section_precipitation))
     ! ---- shortwave radiation
@@ -349,14 +368,6 @@ contains
     call phase_change(n, n_soil, 1, soil_thickness, p(1, parameter_theta_sat), derived(1, derived_freezing_exponent), &
                       derived(1, derived_freezing_entry), derived(1, derived_dry_capacity), heat_to_soil, &
                       state(1, state_soil_liquid), state(1, state_soil_ice), state(1, state_soil_temperature))
-    do k = 1, n_soil
-      do i = 1, n
-        liquid_before(i, k) = state(i, state_soil_liquid + k - 1)
-        no_flow(i, k) = 0.0_wp
-      end do
-    end do
-
-    if (present(seconds)) call lap(clock, seconds(section_heat))
     ! ---- soil water
     call root_uptake(n, n_soil, transpiration, supply, available, stress, dummy, uptake)
     do k = 1, n_soil
@@ -366,6 +377,33 @@ contains
     end do
     do i = 1, n
       sink(i, 1) = sink(i, 1) + ground_evaporation(i) * (1.0_wp - surface_ice(i))
+    end do
+    ! water that was promised as liquid and froze in this step thaws at the expense of the layer's temperature
+    do k = 1, n_soil
+      dz = density_water * soil_thickness(k)
+      do i = 1, n
+        t = state(i, state_soil_liquid + k - 1)
+        share = state(i, state_soil_ice + k - 1)
+        melted = min(share, max(0.0_wp, dt * sink(i, k) / dz + 1.0e-6_wp - t))
+        rate = derived(i, derived_dry_capacity) + density_water * (heat_capacity_liquid * t + heat_capacity_ice * share)
+        heat = rate * (state(i, state_soil_temperature + k - 1) - freezing_point) - density_water * latent_heat_fusion * melted
+        rate = rate + density_water * (heat_capacity_liquid - heat_capacity_ice) * melted
+        heat = freezing_point + heat / rate
+        rate = state(i, state_soil_temperature + k - 1)
+        state(i, state_soil_temperature + k - 1) = merge(heat, rate, melted > 0.0_wp)
+        state(i, state_soil_liquid + k - 1) = t + melted
+        state(i, state_soil_ice + k - 1) = share - melted
+      end do
+    end do
+    do k = 1, n_soil
+      do i = 1, n
+        liquid_before(i, k) = state(i, state_soil_liquid + k - 1)
+        no_flow(i, k) = 0.0_wp
+      end do
+    end do
+
+    if (present(seconds)) call lap(clock, seconds(section_heat))
+    do i = 1, n
       water_input(i) = (rain_to_ground(i) + melt_outflow(i)) / dt
       area = rain_to_ground(i) + melt_outflow(i)
       heat = rain_to_ground(i) * (arriving_temperature(i) - freezing_point) &

@@ -21,6 +21,7 @@ module concerto_snow
   public :: precipitation_phase, snow_precipitation, snow_thermal_properties, snow_hydrology, snow_remap, &
     snow_surface, snow_albedo
 
+  real(wp), parameter :: coldest = -120.0_wp  !! snow below the freezing point, K
   real(wp), parameter :: least_pack = 0.01_wp  !! smallest pack that conducts heat and holds rain, kg m-2
   real(wp), parameter :: least_fresh_density = 50.0_wp  !! kg m-3, also the lowest density of any layer
   real(wp), parameter :: largest_fresh_density = 120.0_wp  !! kg m-3
@@ -216,6 +217,10 @@ contains
         new_solid = max(0.0_wp, min(mass, -heat * (1.0_wp / lf)))
         capacity = ci * new_solid + cl * (mass - new_solid)
         warmth = (heat + lf * new_solid) / max(capacity, tiny_amount)
+        ! in a trace left by sublimation the rounding of the heat before it is a large temperature: the soil takes it
+        cold = max(warmth, coldest)
+        heat_to_soil(i) = heat_to_soil(i) + (warmth - cold) * capacity
+        warmth = cold
         snow_melt(i) = snow_melt(i) + (dry - new_solid)
         ! melt and sublimation thin the layer, refreezing fills it
         dz = thickness(i, k) * min(dry, new_solid) / max(solid, tiny_amount)

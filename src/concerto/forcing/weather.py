@@ -55,9 +55,7 @@ def solar_geometry(time_utc, step_seconds, latitude, longitude):
     from concerto.kernels._call import call
 
     time = np.asarray(time_utc).astype("datetime64[s]")
-    day = (time.astype("datetime64[D]") - time.astype("datetime64[Y]").astype("datetime64[D]")).astype(
-        int
-    ) + 1.0
+    day = (time.astype("datetime64[D]") - time.astype("datetime64[Y]").astype("datetime64[D]")).astype(int) + 1.0
     hour = (time - time.astype("datetime64[D]")).astype(float) / 3600.0
     arrays = {
         "latitude": latitude,
@@ -67,9 +65,7 @@ def solar_geometry(time_utc, step_seconds, latitude, longitude):
         "hour_end": hour + step_seconds / 3600.0,
     }
     mean, sunlit, _, top = call(_core.concerto_solar.mean_cosine_zenith, arrays, days_per_year=365.0)
-    hours = call(
-        _core.concerto_solar.day_length, {"latitude": latitude, "day_of_year": day}, days_per_year=365.0
-    )
+    hours = call(_core.concerto_solar.day_length, {"latitude": latitude, "day_of_year": day}, days_per_year=365.0)
     return {
         "cosine_mean": mean,
         "cosine_sunlit": sunlit,
@@ -121,9 +117,7 @@ def _anomalies(n_day, memory, random):
     return anomaly
 
 
-def generate(
-    normals: dict, start="2001-01-01", years: int = 1, seed: int = 1, step_seconds: int = 1800
-) -> dict:
+def generate(normals: dict, start="2001-01-01", years: int = 1, seed: int = 1, step_seconds: int = 1800) -> dict:
     """Half-hourly forcing of one site.
 
     Parameters

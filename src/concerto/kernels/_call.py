@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+BLOCK = 1024  # work arrays of the compiled routines lie on the stack: long arrays go through in pieces
 LANES = 16  # blocks are padded to a multiple of this, so that every element goes through the same vector code
 
 
@@ -39,14 +40,19 @@ def call(routine, arrays=None, *, layered=None, **scalars):
 
     inputs = {name: block(value) for name, value in arrays.items()}
     inputs |= {name: block(value, value.shape[-1:]) for name, value in layered.items()}
-    outputs = routine(**inputs, **scalars)
+    parts = []
+    for first in range(0, padded, BLOCK):
+        last = min(first + BLOCK, padded)
+        out = routine(**{name: np.asfortranarray(value[first:last]) for name, value in inputs.items()}, **scalars)
+        parts.append((out if isinstance(out, tuple) else (out,), last - first))
 
-    def unblock(value):
-        if not isinstance(value, np.ndarray) or value.shape[:1] != (padded,):
-            return value
-        out = value[:n].reshape(shape + value.shape[1:])
-        return out[()] if out.ndim == 0 else out
+    def join(k):
+        values = [out[k] for out, _ in parts]
+        if not isinstance(values[0], np.ndarray) or values[0].shape[:1] != (parts[0][1],):
+            return values[0]
+        whole = np.concatenate(values)[:n]
+        whole = whole.reshape(shape + whole.shape[1:])
+        return whole[()] if whole.ndim == 0 else whole
 
-    if isinstance(outputs, tuple):
-        return tuple(unblock(value) for value in outputs)
-    return unblock(outputs)
+    outputs = tuple(join(k) for k in range(len(parts[0][0])))
+    return outputs if len(outputs) > 1 else outputs[0]

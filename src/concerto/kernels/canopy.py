@@ -10,7 +10,6 @@ from concerto.kernels._call import call
 from concerto.tables import loader
 
 SWEEPS = 6  # of the energy balance in the model
-_BLOCK = 1024  # the compiled routine keeps its work arrays on the stack
 
 # inputs of two_source with a value that is taken when none is given
 DEFAULTS = {
@@ -180,7 +179,7 @@ def two_source(*, time_step=1800.0, n_sweep=SWEEPS, gustiness=1.0, options=None,
     for name in ("canopy_temperature_start", "ground_temperature_start", "node_temperature"):
         values.setdefault(name, values["air_temperature"])
     scalars = dict(time_step=time_step, n_sweep=n_sweep, gustiness=gustiness, **_options(options or {}))
-    outputs = _in_blocks(core.concerto_energy_balance.two_source, values, {}, scalars)
+    outputs = call(core.concerto_energy_balance.two_source, values, **scalars)
     return dict(zip(OUTPUTS, outputs, strict=True))
 
 
@@ -239,32 +238,5 @@ def ground_flux_correction(
         outputs = core.concerto_energy_balance.ground_flux_correction(**(arguments | state_block))
         return (*state_block.values(), *outputs)
 
-    outputs = _in_blocks(routine, values | state, layered, dict(time_step=time_step))
+    outputs = call(routine, values | state, layered=layered, time_step=time_step)
     return solution | dict(zip((*_STATE, "latent_heat", "residual"), outputs, strict=True))
-
-
-def _in_blocks(routine, arrays, layered, scalars):
-    """Blocks of limited size through :func:`call`."""
-    arrays = {name: np.asarray(value, dtype=float) for name, value in arrays.items()}
-    layered = {name: np.asarray(value, dtype=float) for name, value in layered.items()}
-    shape = np.broadcast_shapes(
-        *(a.shape for a in arrays.values()), *(a.shape[:-1] for a in layered.values())
-    )
-    size = int(np.prod(shape, dtype=int))
-    if size <= _BLOCK:
-        return call(routine, arrays, layered=layered, **scalars)
-    flat = {name: np.broadcast_to(a, shape).ravel() for name, a in arrays.items()}
-    deep = {name: np.broadcast_to(a, shape + a.shape[-1:]).reshape(size, -1) for name, a in layered.items()}
-    parts = []
-    for start in range(0, size, _BLOCK):
-        piece = slice(start, start + _BLOCK)
-        parts.append(
-            call(
-                routine,
-                {name: a[piece] for name, a in flat.items()},
-                layered={name: a[piece] for name, a in deep.items()},
-                **scalars,
-            )
-        )
-    joined = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return tuple(values.reshape(shape + values.shape[1:]) for values in joined)
