@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concerto.kernels import soil_water as kernel
-from concerto.soil import soil_class
+from concerto.domain.soil import soil_class
 
 THICKNESS = np.array(kernel.LAYER_THICKNESS)
 SOIL = soil_class("medium").hydraulics()

@@ -741,10 +741,3 @@ def test_savanna_without_tall_canopy_has_no_trees(tmp_path):
     record["scalars"]["canopy_height"] = 0.8
     site = read_site(write_netcdf(tmp_path / "steppe.nc", record))
     assert {number for number, _ in land_cover.site_mixture(site)} == {13}
-
-
-def test_texture_classes_meet_their_own_mean_values():
-    for name, (sand, clay) in land_cover.SOIL_TEXTURES.items():
-        assert land_cover.texture_class(sand, clay) == name
-    with pytest.raises(ConcertoError):
-        land_cover.texture_class(90, 40)

@@ -6,7 +6,7 @@ import pytest
 from concerto import _core as core
 from concerto.errors import ConcertoError
 from concerto.kernels import soil_water as kernel
-from concerto.soil import soil_class, soil_classes, texture_class
+from concerto.domain.soil import soil_class, soil_classes, texture_class
 
 THICKNESS = np.array(kernel.LAYER_THICKNESS)
 ROUND_OFF = (

@@ -16,13 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from concerto.errors import ConcertoError
+from concerto.tables import loader
 
-PFT_NAMES = (
-    "bare", "needle_evergreen_temperate", "needle_evergreen_boreal", "needle_deciduous_boreal",
-    "broad_evergreen_tropical", "broad_evergreen_temperate", "broad_deciduous_tropical",
-    "broad_deciduous_temperate", "broad_deciduous_boreal", "shrub_evergreen", "shrub_deciduous_temperate",
-    "shrub_deciduous_boreal", "grass_c3_arctic", "grass_c3", "grass_c4", "crop_c3", "crop_c4",
-)  # fmt: skip
+PFT_NAMES = tuple(loader.pft_names())
 N_PFT = len(PFT_NAMES)
 IGBP_CODES = (
     "ENF", "EBF", "DNF", "DBF", "MF", "CSH", "OSH", "WSA", "SAV", "GRA", "WET", "CRO", "URB", "CVM", "SNO",
@@ -59,11 +55,6 @@ SITE_GROUPS = {
 TREE_HEIGHT = 2.0
 ARCTIC_GRASS_GDD = 1000.0
 MEAN_MONTH_DAYS = 365.25 / 12.0
-DEFAULT_SOIL_TEXTURE = "medium"
-# sand and clay of the texture classes, per cent
-SOIL_TEXTURES = {
-    "coarse": (82, 6), "medium": (43, 18), "medium_fine": (10, 20), "fine": (20, 45), "very_fine": (10, 70),
-}  # fmt: skip
 
 
 @dataclass
@@ -359,26 +350,3 @@ def describe(mixture) -> str:
     """
     return ", ".join(f"{PFT_NAMES[number]} {100 * fraction:.3g} %" for number, fraction in mixture)
 
-
-def texture_class(sand, clay) -> str:
-    """Texture class (FAO) from sand and clay, per cent of mass.
-
-    Examples
-    --------
-    >>> texture_class(43, 18)
-    'medium'
-    """
-    if not (0 <= sand <= 100 and 0 <= clay <= 100 and sand + clay <= 100.001):
-        raise ConcertoError(
-            f"Sand {sand:g} % and clay {clay:g} % are no soil.",
-            hint="Give per cent of mass, together at most 100.",
-        )
-    if clay > 60:
-        return "very_fine"
-    if clay >= 35:
-        return "fine"
-    if sand < 15:
-        return "medium_fine"
-    if clay < 18 and sand > 65:
-        return "coarse"
-    return "medium"

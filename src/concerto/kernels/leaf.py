@@ -191,7 +191,9 @@ def c3_photosynthesis(
     Examples
     --------
     >>> km, gamma = kinetic_constants(298.15)
-    >>> c3_photosynthesis(28.0, 60.0, electron_transport(1000.0, 100.0), km, gamma)
+    >>> rates = c3_photosynthesis(28.0, 60.0, electron_transport(1000.0, 100.0), km, gamma)
+    >>> [round(float(rate), 2) for rate in rates]
+    [14.37, 14.9, 12.8]
     """
     return call(
         core.concerto_photosynthesis.c3_rates,
@@ -456,7 +458,8 @@ def gas_exchange(
 
     Examples
     --------
-    >>> gas_exchange(298.15, 2000.0, 1000.0, 60.0)["net_assimilation"]
+    >>> round(float(gas_exchange(298.15, 2000.0, 1000.0, 60.0)["net_assimilation"]), 1)
+    12.8
     """
     if jmax25 is None:
         jmax25 = np.asarray(vcmax25) * jmax_to_vcmax_ratio(

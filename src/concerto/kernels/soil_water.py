@@ -1,7 +1,7 @@
 """Water in soil and on the canopy: retention, Richards equation, buckets, roots, evaporation, interception.
 
 Layered arrays carry the layers on their last axis, from the surface down. Soil parameters are keyword
-arguments; ``**soil_class("medium").hydraulics()`` (:func:`concerto.soil.soil_class`) fills them.
+arguments; ``**soil_class("medium").hydraulics()`` (:func:`concerto.domain.soil.soil_class`) fills them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def van_genuchten(head, *, theta_sat, theta_res, alpha, vg_n, vg_l, k_sat):
 
     Examples
     --------
-    >>> from concerto.soil import soil_class
+    >>> from concerto.domain.soil import soil_class
     >>> theta, k, c = van_genuchten(0.0, **soil_class("medium").hydraulics())
     >>> float(theta)
     0.439
@@ -190,7 +190,7 @@ def richards_step(
     Examples
     --------
     >>> import numpy as np
-    >>> from concerto.soil import soil_class
+    >>> from concerto.domain.soil import soil_class
     >>> step = richards_step(np.full(10, 0.2), 1e-4, **soil_class("medium").hydraulics())
     >>> bool(step.surface_runoff == 0.0)
     True

@@ -199,7 +199,7 @@ def open_site(
     >>> ds = co.open_site("FI-Hyy_2005-2007.nc").run()  # doctest: +SKIP
     """
     from concerto.domain.land_cover import site_mixture
-    from concerto.soil import soil_class
+    from concerto.domain.soil import soil_class
     from concerto.forcing import read_site
 
     site = read_site(Path(path), **site_facts)

@@ -11,7 +11,7 @@ import numpy as np
 
 from concerto.errors import ConcertoError
 
-TABLE = Path(__file__).parent / "tables" / "soil.toml"
+TABLE = Path(__file__).parents[1] / "tables" / "soil.toml"
 
 
 @dataclass(frozen=True)
