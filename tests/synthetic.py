@@ -48,8 +48,10 @@ def extreme_forcing(n_cell, days, step_seconds, seed=1):
     def draw(low):
         return steps(of_day[..., low] + (of_day[..., low + 1] - of_day[..., low]) * random.random(kinds.shape))
 
-    course = np.tile(np.cos((hour - 14.5) / 12.0 * np.pi), days)
-    sun = np.tile(np.maximum(np.cos((hour - 12.0) / 12.0 * np.pi), 0.0), days)
+    fine = (np.arange(288) + 0.5) / 12.0  # means over the steps: hours of a day in steps of five minutes
+    sun = np.maximum(np.cos((fine - 12.0) / 12.0 * np.pi), 0.0).reshape(per_day, -1).mean(axis=1)
+    sun = np.tile(sun, days)
+    course = np.tile(np.cos((fine - 14.5) / 12.0 * np.pi).reshape(per_day, -1).mean(axis=1), days)
     shape = (n_cell, days * per_day)
     air = draw(0) + steps(of_day[..., 2]) * course + random.normal(0.0, 0.3, shape)
     pressure = np.broadcast_to(random.uniform(62000.0, 104000.0, (n_cell, 1)), shape)

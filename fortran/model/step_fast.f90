@@ -12,7 +12,8 @@ module concerto_step_fast
                                 heat_capacity_liquid, heat_capacity_ice, density_water, molar_mass_carbon, stefan_boltzmann, &
                                 gravity
   use concerto_options, only: model_options, vcmax_pmodel, stomata_medlyn, stomata_ball_berry, stomata_leuning, &
-                              temperature_response_fixed, soil_water_bucket_choice => soil_water_bucket
+                              temperature_response_fixed, soil_water_bucket_choice => soil_water_bucket, &
+                              soil_carbon_rothc
   use concerto_tables
   use concerto_interception, only: canopy_interception, canopy_wet_fraction
   use concerto_radiation, only: canopy_shortwave, split_shortwave, sun_shade_leaves
@@ -39,7 +40,7 @@ module concerto_step_fast
                         section_heat = 5, section_soil_water = 6, section_carbon = 7, section_budgets = 8
   integer, parameter :: sweeps = 6  !! of the energy balance
   integer, parameter :: decomposition_layers = 5  !! soil layers that a one-layer carbon scheme sees (0.28 m)
-  real(wp), parameter :: century_factor = 0.820595_wp  !! normalises Q10 1.5 to the CENTURY curve that belongs to the rates
+  real(wp), parameter :: century_factor = 0.820595_wp  !! makes Q10 1.5 (25 degC) equal the CENTURY curve (30 degC) at 15 degC
   real(wp), parameter :: head_dry = -2.0e6_wp / (density_water * gravity)  !! nothing decomposes, m (-2 MPa)
   real(wp), parameter :: head_wet = -2.0e3_wp / (density_water * gravity)  !! water does not limit, m (-0.002 MPa)
   real(wp), parameter :: top_share = 0.5_wp  !! part of the first layer's water that may evaporate; the rest is left to roots
@@ -464,6 +465,12 @@ contains
     call decomposition_scalar(n, decomposition_layers, options%soil_carbon, layer_weight, state(1, state_soil_temperature), &
                               head, p(1, parameter_decomposition_q10), century_factor, head_dry, head_wet, &
                               state(1, state_rothc_deficit), p(1, parameter_clay), 23.0_wp, vegetated, scalar)
+    ! the base rates belong to the CENTURY curve: the scalar agrees with it at 15 degC whatever Q10 is chosen
+    if (options%soil_carbon /= soil_carbon_rothc) then
+      do i = 1, n
+        scalar(i) = scalar(i) * p(i, parameter_decomposition_q10) * (1.0_wp / 1.5_wp)
+      end do
+    end if
     call heterotrophic_respiration(n, n_soil_carbon_pool, derived(1, derived_decomposition_base_rate), &
                                    derived(1, derived_decomposition_respired), scalar, state(1, state_soil_carbon), &
                                    respiration_soil)

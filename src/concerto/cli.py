@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from concerto import __version__
 from concerto.errors import ConcertoError
@@ -18,9 +21,15 @@ app = App(
     version=__version__,
     help="Land carbon-cycle model: from a tower file to evaluated fluxes, from Python, the shell or Fortran.",
     help_epilogue="Start with `concerto demo`, then `concerto site FILE.nc --out OUT.nc`.",
+    default_parameter=Parameter(negative=()),
 )
 
-Flags = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
+Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)]
+Paths = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, show_default=False)]
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))]
+Threads = Annotated[int, Parameter(validator=Number(gte=1, lte=1024))]
+Flag = Annotated[bool, Parameter(show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 
 def _pairs(items, what: str) -> dict[str, str]:
@@ -28,8 +37,11 @@ def _pairs(items, what: str) -> dict[str, str]:
     out = {}
     for item in items:
         name, sep, value = item.partition("=")
-        if not sep or not name or not value:
-            raise ConcertoError(f"'{item}' is not of the form NAME=VALUE", hint=f"write for example --{what} NAME=VALUE")
+        if not sep or not name.strip() or not value.strip():
+            example = {"set": "g1=3", "option": "stomata=ball_berry"}[what]
+            raise ConcertoError(
+                f"--{what} '{item}' is not of the form NAME=VALUE", hint=f"write for example --{what} {example}"
+            )
         out[name.strip()] = value.strip()
     return out
 
@@ -59,31 +71,56 @@ class SiteFacts:
     start: str | None = None
     "First day to use, such as 2005-01-01."
     end: str | None = None
-    "Last day to use."
+    "Last day to use, included."
 
     def given(self) -> dict:
-        """The facts that were given."""
-        return {name: value for name, value in self.__dict__.items() if value is not None}
+        """The facts that were given; the last day as the first that is not used any more, as the reader wants it."""
+        facts = {name: value for name, value in self.__dict__.items() if value is not None}
+        days = {}
+        for name in ("start", "end"):
+            if name in facts:
+                try:
+                    days[name] = date.fromisoformat(facts[name][:10])
+                except ValueError:
+                    raise ConcertoError(
+                        f"--{name} '{facts[name]}' is not a date", hint=f"write for example --{name} 2005-01-31"
+                    ) from None
+        if len(days) == 2 and days["end"] < days["start"]:
+            raise ConcertoError(
+                f"--end {facts['end']} lies before --start {facts['start']}", hint="exchange the two, or leave one out"
+            )
+        if len(facts.get("end", "")) == 10:
+            facts["end"] = (days["end"] + timedelta(days=1)).isoformat()
+        return facts
 
 
 Facts = Annotated[SiteFacts | None, Parameter(name="*", group="Facts of the site")]
 
 
+def _page(report: Path | None, *others) -> None:
+    """Refuse an HTML page that cannot be written there, before any work is done."""
+    if report is not None:
+        from concerto.simulation.output import check_page
+
+        check_page(report, others)
+
+
 @app.command
 def site(
     file: Path,
+    /,
     *,
     out: Path,
     pft: str | None = None,
-    set: Flags = (),
-    option: Flags = (),
+    set: Words = (),
+    option: Words = (),
     spinup: Literal["auto", "none"] = "auto",
     report: Path | None = None,
     soil: str | None = None,
     facts: Facts = None,
-    threads: int = 1,
-    quiet: bool = False,
-    json_: Annotated[bool, Parameter(name="--json")] = False,
+    threads: Threads = 1,
+    quiet: Flag = False,
+    json_: Json = False,
 ):
     """Run one flux tower from its file; no configuration needed.
 
@@ -94,15 +131,17 @@ def site(
     out
         NetCDF file to write, on the time axis of the input.
     pft
-        Plant functional type, or a mixture such as grass_c3:0.6,needle_evergreen_boreal:0.4 (default: from the IGBP class).
+        Plant functional type, or a mixture such as grass_c3:0.6,needle_evergreen_boreal:0.4
+        (default: from the IGBP class).
     set
         Parameters, NAME=VALUE; see `concerto params`.
     option
         Schemes, NAME=CHOICE; see `concerto params --options`.
     spinup
-        auto: soil temperature and water, vegetation and soil carbon are brought to the equilibrium of the file's own forcing.
+        auto: soil temperature and water, vegetation and soil carbon are brought to the equilibrium of the file's own
+        forcing. none: starts from soil at field capacity, plants with full leaves and no soil carbon.
     report
-        HTML page to write beside the output.
+        HTML page to write beside the output, with scores where the tower file holds fluxes.
     soil
         Texture class: coarse, medium, medium_fine, fine, very_fine, organic, ... (default: from the file, else medium).
     threads
@@ -116,17 +155,22 @@ def site(
     --------
     concerto site FI-Hyy_2005-2007.nc --out hyytiala.nc --report hyytiala.html
     """
+    parameters, options = _pairs(set, "set"), _pairs(option, "option")
+    given = facts.given() if facts else {}
+    from concerto.simulation.output import check_target
     from concerto.simulation.site import open_site
 
+    check_target(out, keep=(file,))
+    _page(report, file, out)
     run = open_site(
         file,
         pft=pft,
-        parameters=_pairs(set, "set"),
-        options=_pairs(option, "option"),
+        parameters=parameters,
+        options=options,
         spinup=spinup,
         soil=soil,
         threads=threads,
-        **(facts.given() if facts else {}),
+        **given,
     )
     summary = run.to_netcdf(out, quiet=quiet or json_)
     if report is not None:
@@ -145,11 +189,19 @@ def site(
 @app.command
 def check(
     file: Path,
+    /,
     *,
     facts: Facts = None,
-    json_: Annotated[bool, Parameter(name="--json")] = False,
+    json_: Json = False,
 ):
     """Validate a tower file: says what would be used, derived, filled or refused; runs nothing.
+
+    Parameters
+    ----------
+    file
+        Tower file.
+    json_
+        Print as JSON.
 
     Examples
     --------
@@ -168,13 +220,14 @@ def check(
 @app.command
 def evaluate(
     run: Path,
+    /,
     *,
     obs: Path,
-    training: Annotated[tuple[Path, ...], Parameter(negative=(), consume_multiple=True)] = (),
+    training: Paths = (),
     report: Path | None = None,
     flags: str = "0",
-    closure_corrected: bool = False,
-    json_: Annotated[bool, Parameter(name="--json")] = False,
+    closure_corrected: Flag = False,
+    json_: Json = False,
 ):
     """Compare a run with the tower: half-hourly, daily and monthly scores and empirical benchmarks.
 
@@ -183,7 +236,7 @@ def evaluate(
     run
         Output of `concerto site`.
     obs
-        The tower file.
+        The tower file, NetCDF or CSV.
     training
         Other tower files (or a folder of them) on which the benchmarks 1lin, 2lin and 3km27 are trained.
     report
@@ -201,18 +254,31 @@ def evaluate(
     """
     from concerto.evaluation.command import evaluate_command
 
+    _page(report, run, obs, *training)
     evaluate_command(run, obs, training, report, flags, closure_corrected, as_json=json_)
 
 
 @app.command
 def report(
     run: Path,
+    /,
     *,
     out: Path | None = None,
     obs: Path | None = None,
-    training: Annotated[tuple[Path, ...], Parameter(negative=(), consume_multiple=True)] = (),
+    training: Paths = (),
 ):
     """Write one self-contained HTML page about a run.
+
+    Parameters
+    ----------
+    run
+        Output of `concerto site`.
+    out
+        HTML page to write (default: the name of the run with .html).
+    obs
+        The tower file, NetCDF or CSV, for scores and figures.
+    training
+        Other tower files (or a folder of them) on which the benchmarks are trained.
 
     Examples
     --------
@@ -221,13 +287,21 @@ def report(
     from concerto.evaluation.report import write_report
 
     target = out or run.with_suffix(".html")
+    _page(target, run, *([obs] if obs else []), *training)
     write_report(target, run, obs=obs, training=list(training))
     print(target)
 
 
 @app.command
-def vars(pattern: str = "", *, json_: Annotated[bool, Parameter(name="--json")] = False):
+def vars(pattern: str = "", /, *, json_: Json = False):
     """Search the table of variables: forcing, state and diagnostics, with unit, bounds and output name.
+
+    Parameters
+    ----------
+    pattern
+        Part of a name or of its meaning (default: everything).
+    json_
+        Print as JSON.
 
     Examples
     --------
@@ -239,13 +313,13 @@ def vars(pattern: str = "", *, json_: Annotated[bool, Parameter(name="--json")] 
 
 
 @app.command
-def params(pattern: str = "", *, options: bool = False, json_: Annotated[bool, Parameter(name="--json")] = False):
+def params(pattern: str = "", /, *, options: Flag = False, json_: Json = False):
     """Search the table of parameters: unit, bounds, source and the value of each plant functional type.
 
     Parameters
     ----------
     pattern
-        Part of a name or of its meaning.
+        Part of a name or of its meaning (default: everything).
     options
         Show the selectable schemes instead.
     json_
@@ -261,8 +335,17 @@ def params(pattern: str = "", *, options: bool = False, json_: Annotated[bool, P
 
 
 @app.command
-def bench(*, tiles: int = 1024, threads: int = 1, json_: Annotated[bool, Parameter(name="--json")] = False):
+def bench(*, tiles: Count = 1024, threads: Threads = 1, json_: Json = False):
     """Measure the speed of the step on this machine, per process.
+
+    Parameters
+    ----------
+    tiles
+        Tiles in the batch.
+    threads
+        OpenMP threads; the share of each process is measured on one thread only.
+    json_
+        Print as JSON.
 
     Examples
     --------
@@ -274,8 +357,24 @@ def bench(*, tiles: int = 1024, threads: int = 1, json_: Annotated[bool, Paramet
 
 
 @app.command
-def demo(*, out: Path = Path("concerto-demo"), years: int = 1, threads: int = 1):
-    """Run twelve reference sites from tundra to rain forest with generated weather; needs no file. Writes a report page.
+def demo(
+    *,
+    out: Path = Path("concerto-demo"),
+    years: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 1,
+    threads: Threads = 1,
+):
+    """Run fifteen reference sites from tundra to rain forest with generated weather; needs no file.
+
+    Writes a NetCDF file of daily means and a report page.
+
+    Parameters
+    ----------
+    out
+        Folder for the NetCDF file and the page; it is made if it does not exist.
+    years
+        Years of generated weather.
+    threads
+        OpenMP threads.
 
     Examples
     --------
@@ -286,17 +385,74 @@ def demo(*, out: Path = Path("concerto-demo"), years: int = 1, threads: int = 1)
     demo_command(out, years, threads)
 
 
-def main() -> None:
-    """Entry point: errors become one clear sentence and a non-zero exit code."""
+def _complain(message: str, hint: str | None = None, code: int = 2) -> None:
+    """One sentence and its hint to standard error, then the end."""
     try:
-        app()
+        print(f"concerto: {message}", file=sys.stderr)
+        if hint:
+            print(f"  hint: {hint}", file=sys.stderr)
+    except OSError:  # nobody listens
+        pass
+    sys.exit(code)
+
+
+def _usage(error: CycloptsError) -> tuple[str, str]:
+    """Sentence and hint of a misuse of the command line."""
+    from cyclopts import MissingArgumentError
+
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    command = next((f" {word}" for word in words[:1] if word in list(app)), "")
+    hint = f"see `concerto{command} --help`"
+    argument = getattr(error, "argument", None)
+    if isinstance(error, MissingArgumentError) and argument is not None:
+        name = argument.name
+        given = any(word == name or word.startswith(f"{name}=") for word in sys.argv[1:])
+        return f"{name} needs a value" if given else f"{name} is missing", hint
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text, hint
+
+
+def main() -> None:
+    """Entry point: every failure is one clear sentence on standard error and a non-zero exit code.
+
+    2: a fault in the input, the options or the machine (no space, no permission); 70: a bug of concerto, with its
+    traceback if CONCERTO_DEBUG=1; 130: interrupted; 141: the reader of a pipe went away.
+    """
+    debug = os.environ.get("CONCERTO_DEBUG", "") not in ("", "0")
+    try:
+        app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except ConcertoError as error:
-        print(f"concerto: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
-        sys.exit(2)
+        _complain(error.message, error.hint)
+    except CycloptsError as error:
+        _complain(*_usage(error))
     except KeyboardInterrupt:
-        print("concerto: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _complain("interrupted", code=130)
     except BrokenPipeError:
-        sys.exit(1)
+        # Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except MemoryError as error:
+        if debug:
+            raise
+        _complain(
+            f"not enough memory ({error})" if str(error) else "not enough memory", "use a shorter record or fewer tiles"
+        )
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was standard output itself
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(f"{where}{error.strerror or error}", "check the path, the permissions and the space on the disk")
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())[:200]
+        _complain(
+            f"internal error: {type(error).__name__}: {text}; please report",
+            "CONCERTO_DEBUG=1 shows where it happened",
+            code=70,
+        )

@@ -145,12 +145,28 @@ def _training_site(path, changed):
     return observations.site, (observations.latitude, observations.longitude), observations
 
 
+def _is_output(path):
+    """A run of concerto that lies among the tower files."""
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(str(path)) as dataset:
+            return "source" in dataset.ncattrs() and str(dataset.getncattr("source")).startswith("concerto ")
+    except (OSError, RuntimeError):
+        return False  # the reader says what is wrong with it
+
+
 def expand(training):
     """Site files of a mixture of files, folders and Observations."""
     files = []
     for item in training:
         if not hasattr(item, "values") and Path(item).is_dir():
-            files += sorted(Path(item).glob("*.nc"))
+            inside = sorted(path for path in Path(item).glob("*.nc") if not _is_output(path))
+            if not inside:
+                raise ConcertoError(
+                    f"{item}: the training folder holds no tower file (*.nc).", hint="Name a folder of tower files."
+                )
+            files += inside
         else:
             files.append(item)
     return files

@@ -51,9 +51,10 @@ def _open(source, decode=True):
         if path.suffix == ".zarr":
             return xarray.open_zarr(path)
         return xarray.open_dataset(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = "it is of another kind" if "IO backends" in str(error) else str(error).splitlines()[0]
         raise ConcertoError(
-            f"{path}: cannot be read as NetCDF ({error}).", hint="Is the run complete?"
+            f"{path}: cannot be read as NetCDF ({reason}).", hint="Is it the output of `concerto site`, and complete?"
         ) from error
 
 
@@ -125,6 +126,7 @@ class Observations:
     flags: dict
     drivers: np.ndarray | None  # (time, 3): SWdown, Tair, VPD
     attributes: dict
+    notes: list = field(default_factory=list)
 
     def accepted(self, name, flags=(0,)):
         """Mask of the steps with a finite value and an accepted flag (no flag variable: every finite
@@ -154,13 +156,95 @@ class Run:
     configuration: dict = field(default_factory=dict)
     summary: dict = field(default_factory=dict)
 
+    @property
+    def time_stamp(self):
+        """What the user said that the stamps of the tower file mark, or None."""
+        facts = self.configuration.get("site facts")
+        return facts.get("time_stamp") if isinstance(facts, dict) else None
+
 
 def _step(time):
     return int(np.median(np.diff(time).astype("int64"))) if len(time) > 1 else 0
 
 
-def read_observations(source):
-    """Read a tower file (path or xarray.Dataset) into Observations."""
+def _from_file(path, time_stamp):
+    """Observations of a tower file in any layout that can be run (ALMA, PLUMBER2, FLUXNET and ICOS CSV)."""
+    from concerto.forcing import checks, derive
+    from concerto.forcing.units import conversion
+
+    path, kind = checks.check_path(path)
+    attributes = {}
+    if kind == "netcdf":
+        import netCDF4
+
+        from concerto.forcing.alma import read_alma
+
+        record = read_alma(path)
+        with netCDF4.Dataset(str(path)) as dataset:
+            attributes = {key: dataset.getncattr(key) for key in dataset.ncattrs()}
+    else:
+        from concerto.forcing.fluxnet_csv import read_fluxnet_csv
+
+        record = read_fluxnet_csv(path)
+    time, rows = np.unique(record.stamps, return_index=True)
+    step = _step(time)
+    position = time_stamp or record.stamp_position
+    time = time - np.timedelta64({"end": step, "middle": step // 2}.get(position, 0), "s")
+    values, flags, notes = {}, {}, []
+    for name, variable in record.variables.items():
+        try:
+            scale, offset = conversion(name, variable.unit, record.file, variable.name, step or 1)
+        except ConcertoError as error:
+            if name in FLUXES:
+                notes.append(f"{error.message} It is left out.")
+            continue
+        series = variable.values[rows] * scale + offset
+        if not np.isfinite(series).any():
+            continue
+        values[name] = series
+        if variable.flag is not None:
+            flags[name] = np.where(np.isfinite(series), variable.flag[rows], -1).astype(np.int8)
+    if "Tair" in values and "VPD" not in values:
+        saturated = derive.saturation_pressure_bolton(values["Tair"])
+        if "RH" in values:
+            values["VPD"] = saturated * (1.0 - values["RH"] / 100.0)
+        elif "Qair" in values and "Psurf" in values:
+            values["VPD"] = np.maximum(saturated - derive.vapour_pressure(values["Qair"], values["Psurf"]), 0.0)
+    if "VPD" in values:
+        values["VPD"] = values["VPD"] / 100.0  # hPa here
+    drivers = None
+    if all(driver in values for driver in DRIVERS):
+        drivers = np.column_stack([values[driver] for driver in DRIVERS])
+    place = {key: record.metadata.get(key) for key in ("latitude", "longitude")}
+    place = {key: float(value) if value is not None and np.isfinite(value) else None for key, value in place.items()}
+    return Observations(
+        path=str(path),
+        site=str(record.metadata.get("name") or ""),
+        title=str(attributes.get("site_name", "")),
+        time=time,
+        step=step,
+        values=values,
+        flags=flags,
+        drivers=drivers,
+        attributes=attributes,
+        notes=notes,
+        **place,
+    )
+
+
+def read_observations(source, time_stamp=None):
+    """Read a tower record into Observations.
+
+    Parameters
+    ----------
+    source : path or xarray.Dataset
+        File in any layout that ``concerto site`` reads; its units are converted. A dataset has the names and units of
+        the example sites.
+    time_stamp : {'start', 'end', 'middle'}, optional
+        What the stamps of a file mark; default: what the file says.
+    """
+    if isinstance(source, str | Path) and Path(source).suffix != ".zarr":
+        return _from_file(source, time_stamp)
     name = _name(str(source) if isinstance(source, Path) else source)
     dataset = _open(source)
     time = _times(dataset, name)
@@ -501,12 +585,12 @@ def evaluate(run, obs, flags=(0,), training=(), names=NAMES, closure_correction=
     from concerto.evaluation.benchmarks import benchmarks
 
     run = run if isinstance(run, Run) else read_run(run)
-    observations = obs if isinstance(obs, Observations) else read_observations(obs)
+    observations = obs if isinstance(obs, Observations) else read_observations(obs, run.time_stamp)
     same_site(run, observations)
     in_run, in_obs = match(run, observations)
     time, step = run.time[in_run], observations.step or run.step
     present = [flux for flux in fluxes if flux in observations.values and flux in run.fluxes]
-    notes = []
+    notes = list(observations.notes)
     if not present:
         raise ConcertoError(
             f"{observations.path}: none of {', '.join(fluxes)} is measured there"
@@ -525,8 +609,10 @@ def evaluate(run, obs, flags=(0,), training=(), names=NAMES, closure_correction=
                 " days, Bowen ratio kept."
             )
     predictions = benchmarks(observations, training, present, names) if names else {}
-    if names and not predictions:
-        notes.append("No benchmark: SWdown, Tair or VPD is not in the observation file.")
+    if names and observations.drivers is None:
+        notes.append("No benchmark: SWdown, Tair or humidity is not in the observation file.")
+    elif names and not predictions:
+        notes.append("No benchmark: no other site among the training files measures these fluxes.")
     elif names and not training:
         notes.append(
             "Benchmarks 1lin and 2lin use embedded coefficients (15 tower sites, this site left out where"

@@ -245,7 +245,7 @@ def write_report(
     if evaluation is not None:
         observations = evaluation.observations
     elif obs is not None:
-        observations = obs if hasattr(obs, "accepted") else read_observations(obs)
+        observations = obs if hasattr(obs, "accepted") else read_observations(obs, run.time_stamp)
         same_site(run, observations)
         if not any(flux in observations.values for flux in FLUXES):
             notes.append("The observation file holds no fluxes: this page shows the model alone.")
@@ -305,7 +305,7 @@ def write_report(
     code = observations.site if observations is not None else run.site
     report = run.attributes.get("input_report")
     inputs = _lines(report)
-    for name in ("mean fluxes", "title", "input"):
+    for name in ("mean fluxes", "fluxes", "title", "input"):
         if name == "input" and not inputs:
             inputs = _lines(summary.get("input"))
         summary.pop(name, None)

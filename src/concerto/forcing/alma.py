@@ -199,6 +199,10 @@ def _read_dataset(dataset, file: str) -> Record:
     names = {name.lower(): name for name in dataset.variables}
     attributes = {name.lower(): dataset.getncattr(name) for name in dataset.ncattrs()}
     report: list[str] = []
+    if str(attributes.get("source", "")).startswith("concerto "):
+        raise ConcertoError(
+            f"{file} is an output of concerto, not a tower file.", hint="Name the tower file that it was made from."
+        )
     time_name = names.get("time") or names.get("valid_time")
     if time_name is None:
         raise ConcertoError(

@@ -1,4 +1,4 @@
-"""`concerto demo`: reference sites from tundra to rain forest, generated weather, one batch of tiles, one report page."""
+"""`concerto demo`: sites from tundra to rain forest, generated weather, one batch of tiles, one report page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from concerto import __version__
 from concerto.forcing.co2 import co2_at
 from concerto.forcing.weather import climate_normals, generate
 from concerto.simulation.forcing import end_of_day, forcing_array
@@ -31,18 +32,22 @@ def demo_tiles(years: int = 1, seed: int = 1, threads: int = 1):
     """
     names, types, cells, weights, rows = loader.pft_names(), [], [], [], []
     normals = climate_normals()
-    for c, (site, row) in enumerate(normals.items()):
+    for c, row in enumerate(normals.values()):
         for name, share in row["pft"].items():
             types.append(names.index(name))
             cells.append(c)
             weights.append(share)
         weather = generate(row, years=years, seed=seed + c)
         weather["co2"] = co2_at(weather["time"])
-        rows.append(weather | {"latitude": row["latitude"], "longitude": row["longitude"], "prescribed_leaf_area": None})
+        rows.append(
+            weather | {"latitude": row["latitude"], "longitude": row["longitude"], "prescribed_leaf_area": None}
+        )
     clock = rows[0]["time"]
     tiles = Tiles(types, 1800.0, cell=cells, threads=threads)
     cells = np.array(cells)
-    home = [home_temperature(clock + np.timedelta64(int(240 * r["longitude"]), "s"), r["air_temperature"]) for r in rows]
+    home = [
+        home_temperature(clock + np.timedelta64(int(240 * r["longitude"]), "s"), r["air_temperature"]) for r in rows
+    ]
     tiles.set_parameter("home_temperature", np.array(home)[cells])
     tiles.set_parameter("reference_height", np.maximum(30.0, tiles.parameter("canopy_height") + 10.0))
     return SimpleNamespace(
@@ -90,7 +95,8 @@ def run_demo(years: int = 1, threads: int = 1, quiet: bool = True):
         for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2"), strict=True))
     }
     summary = {
-        "title": f"{len(words)} reference sites, {tiles.n_tile} tiles, {years} year(s) of generated weather",
+        "title": f"{len(words)} reference sites, {tiles.n_tile} tiles, "
+        f"{years} year{'s' if years > 1 else ''} of generated weather",
         "spin-up": state["state"],
         "wall time": f"weather {made - began:.1f} s, spin-up {spun - made:.1f} s, run {finished - spun:.1f} s",
         "worst residual": worst,
@@ -101,10 +107,22 @@ def run_demo(years: int = 1, threads: int = 1, quiet: bool = True):
             "time": demo.time[::48].astype("datetime64[ns]"),
             "site": words,
             "site_title": ("site", [r["title"] for r in demo.sites.values()]),
-            "latitude": ("site", [r["latitude"] for r in demo.sites.values()]),
-            "longitude": ("site", [r["longitude"] for r in demo.sites.values()]),
+            "latitude": (
+                "site",
+                [r["latitude"] for r in demo.sites.values()],
+                {"standard_name": "latitude", "units": "degrees_north"},
+            ),
+            "longitude": (
+                "site",
+                [r["longitude"] for r in demo.sites.values()],
+                {"standard_name": "longitude", "units": "degrees_east"},
+            ),
         },
-        attrs={"title": summary["title"], "source": "concerto demo: weather generated from climate normals, not observed"},
+        attrs={
+            "Conventions": "CF-1.11",
+            "title": summary["title"],
+            "source": f"concerto {__version__}, demo: weather generated from climate normals, not observed",
+        },
     )
     year = 31557600.0e3
     gpp, reco = ds.gpp.mean("time").values * year, (ds.ra + ds.rh).mean("time").values * year
@@ -126,7 +144,9 @@ def demo_command(out: Path, years: int, threads: int) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConcertoError(f"the folder {out} cannot be made: {error.strerror}", hint="choose another with --out") from None
+        raise ConcertoError(
+            f"the folder {out} cannot be made: {error.strerror}", hint="choose another with --out"
+        ) from None
     ds, summary = run_demo(years, threads, quiet=False)
     ds.attrs["summary"] = json.dumps(summary)
     write(ds, out / "demo.nc")

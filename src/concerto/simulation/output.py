@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 
+from concerto import __version__
 from concerto.errors import ConcertoError
 from concerto.tables import loader
 
@@ -22,7 +24,11 @@ def attributes(name: str) -> tuple[str, dict]:
     found = {"long_name": entry.long_name, "units": entry.units.replace("m2 m-2", "1")}
     if entry.standard_name:
         found["standard_name"] = entry.standard_name
-    found["cell_methods"] = "area: mean where land time: " + ("mean" if kind != "state" else "point")
+    if entry.units == "K":
+        found["units_metadata"] = "temperature: on_scale"
+    found["cell_methods"] = "area: mean where land time: " + (
+        "mean" if kind != "state" else "point (comment: at the end of the interval)"
+    )
     return entry.cmip or name, found
 
 
@@ -52,56 +58,123 @@ def dataset(results: dict, weights, time_start, step_seconds: float, attrs: dict
     variables = {}
     for name, values in results.items():
         out_name, found = attributes(name)
-        mean = np.tensordot(values, weights, axes=([1], [0])) if values.ndim == 2 else np.einsum("rtl,t->rl", values, weights)
+        mean = (
+            np.tensordot(values, weights, axes=([1], [0]))
+            if values.ndim == 2
+            else np.einsum("rtl,t->rl", values, weights)
+        )
         dims = ("time",) if mean.ndim == 1 else ("time", "depth")
         variables[out_name] = (dims, mean, found)
     start = np.asarray(time_start).astype("datetime64[s]")
     end = start + np.timedelta64(int(round(step_seconds)), "s")
-    coords = {"time": ("time", start.astype("datetime64[ns]"), {"standard_name": "time", "axis": "T", "bounds": "time_bnds"})}
+    clock = {"standard_name": "time", "long_name": "start of the interval, local standard time", "axis": "T",
+             "bounds": "time_bnds", "units_metadata": "leap_seconds: none"}  # fmt: skip
+    coords = {"time": ("time", start.astype("datetime64[ns]"), clock)}
     if any(values.ndim == 3 for values in results.values()):
         edges = soil_interfaces()
-        depth = {"standard_name": "depth", "units": "m", "positive": "down", "axis": "Z", "bounds": "depth_bnds"}
+        depth = {
+            "standard_name": "depth",
+            "long_name": "middle of the soil layer",
+            "units": "m",
+            "positive": "down",
+            "axis": "Z",
+            "bounds": "depth_bnds",
+        }
         coords["depth"] = ("depth", 0.5 * (edges[1:] + edges[:-1]), depth)
         variables["depth_bnds"] = (("depth", "bnds"), np.stack([edges[:-1], edges[1:]], axis=1))
     variables["time_bnds"] = (("time", "bnds"), np.stack([start, end], axis=1).astype("datetime64[ns]"))
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
-def check_target(path) -> Path:
-    """Refuse an output path that cannot be written, before any work is done."""
-    path = Path(path)
-    if path.suffix not in (".nc", ".nc4"):
-        raise ConcertoError(f"{path}: the output name must end in .nc", hint="give --out NAME.nc")
+def _check_folder(path, example, keep):
     if path.is_dir():
-        raise ConcertoError(f"{path} is a directory", hint="give --out DIRECTORY/NAME.nc")
+        raise ConcertoError(f"{path} is a directory", hint=f"name a file in it, such as {path / example}")
     folder = path.parent
     if not folder.exists():
-        raise ConcertoError(f"the folder {folder} of the output does not exist", hint=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK):
-        raise ConcertoError(f"the folder {folder} cannot be written", hint="choose another place with --out")
+        raise ConcertoError(f"the folder {folder} of the output does not exist", hint=f"mkdir -p '{folder}'")
+    if not folder.is_dir():
+        raise ConcertoError(f"{folder} is a file, not a folder", hint="choose another place with --out")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ConcertoError(f"{path} cannot be written: no permission", hint="choose another place")
+    for other in keep:
+        if (
+            path.exists()
+            and Path(other).exists()
+            and os.path.samefile(path, other)
+            or path.absolute() == Path(other).absolute()
+        ):
+            raise ConcertoError(
+                f"{path} is a file that is read or written in the same command", hint="give the output another name"
+            )
     return path
+
+
+def check_target(path, keep=()) -> Path:
+    """Refuse an output path that cannot be written, or is one of the files to ``keep``, before any work is done."""
+    path = Path(path)
+    if path.suffix not in (".nc", ".nc4") and not path.is_dir():
+        raise ConcertoError(f"{path}: the output name must end in .nc", hint=f"give --out {path.name or 'NAME'}.nc")
+    return _check_folder(path, "run.nc", keep)
+
+
+def check_page(path, keep=()) -> Path:
+    """Refuse the path of an HTML page that cannot be written, or that is one of the files to ``keep``."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm") and not path.is_dir():
+        raise ConcertoError(f"{path}: the name of the page must end in .html", hint=f"give {path.with_suffix('.html')}")
+    return _check_folder(path, "report.html", keep)
+
+
+def _history(previous) -> str:
+    """The line of the attribute history for this call: date, command, version."""
+    import shlex
+    import sys
+    from datetime import datetime
+
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else ""
+    if program in ("concerto", "concerto.exe", "__main__.py"):
+        command = shlex.join(["concerto", *sys.argv[1:]])
+    else:
+        command = "concerto from Python"
+    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command} (version {__version__})"
+    return f"{previous}\n{line}" if previous else line
 
 
 def write(ds, path) -> None:
     """Write a dataset to NetCDF under a temporary name, then rename: a half-written file never has the final name."""
     path = check_target(path)
+    ds = ds.assign_attrs(history=_history(ds.attrs.get("history")))
     part = path.with_name(path.name + ".part")
     encoding = {}
     for name in ds.variables:
         if name in ("time", "time_bnds"):
-            encoding[name] = {"units": f"seconds since {str(ds.time.values[0])[:10]} 00:00:00", "dtype": "f8", "_FillValue": None}
+            encoding[name] = {
+                "units": f"seconds since {str(ds.time.values[0])[:10]} 00:00:00",
+                "dtype": "f8",
+                "_FillValue": None,
+            }
         elif name in ds.coords or name.endswith("_bnds"):
             encoding[name] = {"_FillValue": None}
         else:
-            encoding[name] = {"dtype": "f4", "_FillValue": np.float32(FILL), "zlib": True, "complevel": 1, "shuffle": True}
+            encoding[name] = {
+                "dtype": "f4",
+                "_FillValue": np.float32(FILL),
+                "zlib": True,
+                "complevel": 1,
+                "shuffle": True,
+            }
     try:
         ds.to_netcdf(part, engine="netcdf4", encoding=encoding)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise ConcertoError(
-            f"{path} could not be written: {error.strerror or error}", hint="is the disk full, or the file open elsewhere?"
+            f"{path} could not be written: {error.strerror or error}",
+            hint="is the disk full, or the file open elsewhere?",
         ) from None
     except RuntimeError as error:  # netCDF4 reports a full disk so
         part.unlink(missing_ok=True)
         raise ConcertoError(f"{path} could not be written: {error}", hint="is the disk full?") from None
+    except BaseException:  # interrupted: leave nothing half-written behind
+        part.unlink(missing_ok=True)
+        raise

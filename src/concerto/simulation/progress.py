@@ -17,7 +17,12 @@ def progress(title: str, total: int, quiet: bool = False):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda steps: bar.advance(task, steps)
@@ -35,10 +40,48 @@ def progress(title: str, total: int, quiet: bool = False):
     yield advance
 
 
+def show(*tables) -> None:
+    """Print tables: as wide as the terminal, or 120 columns into a pipe or a file; no blanks at the ends of lines."""
+    import io
+    import os
+    import shutil
+
+    from rich.console import Console
+
+    try:
+        terminal = sys.stdout.isatty()
+        wide = terminal or os.environ.get("COLUMNS", "").isdigit()
+        width = max(shutil.get_terminal_size().columns, 40) if wide else 120
+    except (ValueError, OSError):
+        terminal, width = False, 120
+    # rich writes into memory, in colour only for a terminal that wants it
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, legacy_windows=False)
+    for table in tables:
+        console.print(table)
+    text = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, errors="replace").decode(encoding))
+
+
+def _flux_lines(fluxes: dict) -> list[str]:
+    """Beside the tower: means over the steps that it measured."""
+    rows = {name: row for name, row in fluxes.items() if "measured_steps" in row}
+    if not rows:
+        return []
+    lines = [f"{'':<14} {'model':>8} {'tower':>8}"]
+    for name, row in rows.items():
+        digits = 1 if row["units"] == "W m-2" else 2
+        model, tower = row["model_on_measured_steps"], row["tower_on_measured_steps"]
+        lines.append(
+            f"{name:<14} {model:8.{digits}f} {tower:8.{digits}f} {row['units']:<13} n {row['measured_steps']}".rstrip()
+        )
+    return lines
+
+
 def print_summary(summary: dict) -> None:
     """The closing table of a run."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=summary.get("title", ""), title_justify="left", box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
@@ -46,9 +89,16 @@ def print_summary(summary: dict) -> None:
     for name, value in summary.items():
         if name == "title":
             continue
-        if isinstance(value, dict):
-            value = "\n".join(f"{k:<14} {v}" for k, v in value.items())
-        elif isinstance(value, list):
+        if name == "fluxes":
+            name, value = "measured steps", _flux_lines(value)
+            if not value:
+                continue
+        if name == "mean fluxes":
+            value = [f"{k:<14} {v.split(' ')[0]:>8} {' '.join(v.split(' ')[1:])}" for k, v in value.items()]
+        elif isinstance(value, dict):
+            longest = max([14, *map(len, value)])
+            value = [f"{k:<{longest}} {v}" for k, v in value.items()]
+        if isinstance(value, list):
             value = "\n".join(map(str, value))
-        table.add_row(name, str(value))
-    Console().print(table)
+        table.add_row(name, Text(str(value)))
+    show(table)

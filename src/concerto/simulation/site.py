@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from concerto.tables import loader
 
 # What a site run writes: forcing first, then fluxes and states.
 FORCING_OUTPUT = ("air_temperature", "shortwave_down", "longwave_down", "rainfall", "snowfall")
-OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.role != "solver") + (
+OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.role not in ("solver", "driver")) + (
     "leaf_area",
     "carbon_leaf",
     "carbon_fine_root",
@@ -33,12 +34,29 @@ def home_temperature(time_local, air_temperature) -> float:
     warmest = np.full(len(days), -np.inf)
     np.maximum.at(warmest, index, air_temperature)
     month = days.astype("datetime64[M]").astype(int) % 12
-    return float(max(warmest[month == m].mean() for m in range(12) if (month == m).sum() >= 10 or len(days) < 40))
+    enough = 10 if len(days) >= 40 else 1
+    return float(max(warmest[month == m].mean() for m in range(12) if (month == m).sum() >= enough))
+
+
+# Observed flux: name in the summary, the model's diagnostics and their signs, factor to the unit of the tower.
+UMOL = 1.0e9 / 12.011  # umol of carbon in a kg
+COMPARED = {
+    "NEE": ("NEE", {"ra": 1, "rh": 1, "gpp": -1}, UMOL, "umol m-2 s-1"),
+    "GPP": ("GPP", {"gpp": 1}, UMOL, "umol m-2 s-1"),
+    "Reco": ("Reco", {"ra": 1, "rh": 1}, UMOL, "umol m-2 s-1"),
+    "Qle": ("latent heat", {"latent_heat": 1}, 1.0, "W m-2"),
+    "Qh": ("sensible heat", {"sensible_heat": 1}, 1.0, "W m-2"),
+}
 
 
 @dataclass
 class SiteRun:
-    """A site ready to run; made by :func:`open_site`."""
+    """A site ready to run; made by :func:`open_site`.
+
+    ``tiles`` holds parameters and state: ``run.tiles.set_parameter("g1", 3.0)``, ``run.tiles.get("soil_temperature")``,
+    ``run.tiles.set("soil_liquid", 0.3)``. After :meth:`run` the state is that of the last step. ``forcing`` is the
+    array (cell, column, step) of the core, ``site`` the record with its observations, ``summary`` the closing table.
+    """
 
     site: object
     tiles: Tiles
@@ -48,6 +66,17 @@ class SiteRun:
     spinup: str = "auto"
     settings: dict = field(default_factory=dict)
     spinup_state: dict = field(default_factory=dict)
+    summary: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._table_parameters = self.tiles.parameters.copy()
+        self._before = self._after = None
+
+    def _rewind(self):
+        """A further run starts from the state of the one before, unless somebody has changed the state since."""
+        if self._after is not None and np.array_equal(self.tiles.state, self._after, equal_nan=True):
+            self.tiles.state[...] = self._before
+        self._before = self.tiles.state.copy()
 
     def _advance(self, first, last, advance_bar, select=(), steps_per_output=1):
         """Advance in calls of about a second, so that progress shows and an interrupt is handled."""
@@ -73,6 +102,11 @@ class SiteRun:
     def run(self, quiet: bool = True):
         """Spin up and run; returns an ``xarray.Dataset`` on the forcing's own time axis (interval starts, local time).
 
+        Runs may be repeated: each starts from the same prepared state with the parameters of the moment, so that two
+        runs without a change in between are equal. With ``spinup="auto"`` the spin-up sets the whole state; with
+        ``"none"`` a run starts from what ``tiles.set`` put there, at first soil at the mean air temperature and field
+        capacity and plants with full leaves.
+
         Raises
         ------
         ConcertoError
@@ -82,13 +116,14 @@ class SiteRun:
 
         began = time.perf_counter()
         n_step = self.forcing.shape[2]
+        self._rewind()
         if self.spinup == "auto":
             from concerto.simulation.spinup import spin_up
 
             with progress(f"{self.site.name}: spin-up", 4 * n_step, quiet) as bar:
                 self.spinup_state = spin_up(self, bar)
         else:
-            self.spinup_state = {"state": "no spin-up"}
+            self.spinup_state = {"state": "none: soil at field capacity, plants with full leaves, no soil carbon"}
         spun = time.perf_counter()
         self.tiles.worst[:] = 0.0
         with progress(f"{self.site.name}: run", n_step, quiet) as bar:
@@ -104,28 +139,52 @@ class SiteRun:
                     hint="check the forcing before that time with `concerto check`",
                 )
         finished = time.perf_counter()
+        self._after = self.tiles.state.copy()
         self.summary = self._summary(results, spun - began, finished - spun)
         ds = dataset(results, self.weights, self.site.time_local, self.tiles.time_step, self._attributes())
-        return ds
+        return ds.assign_coords(
+            latitude=((), self.site.latitude, {"standard_name": "latitude", "units": "degrees_north"}),
+            longitude=((), self.site.longitude, {"standard_name": "longitude", "units": "degrees_east"}),
+        )
+
+    def _fluxes(self, results):
+        """Mean fluxes: of the whole run, and beside the tower on the steps that it measured (flag 0)."""
+        weights, observations, fluxes = np.asarray(self.weights), self.site.observations, {}
+        for observed, (name, parts, factor, unit) in COMPARED.items():
+            series = sum(sign * (results[part] @ weights) for part, sign in parts.items()) * factor
+            row = {"units": unit, "model": float(series.mean())}
+            if observed in observations:
+                flag = observations.get(f"{observed}_qc")
+                good = np.isfinite(observations[observed])
+                if flag is not None and (flag >= 0).any():  # a file without flags: every value counts
+                    good &= flag == 0
+                if good.any():
+                    row |= {
+                        "measured_steps": int(good.sum()),
+                        "model_on_measured_steps": float(series[good].mean()),
+                        "tower_on_measured_steps": float(observations[observed][good].mean()),
+                    }
+            fluxes[name] = row
+        return fluxes
 
     def _summary(self, results, spinup_seconds, run_seconds):
-        weights = np.asarray(self.weights)
-        mean = {name: float((results[name].mean(axis=0) @ weights)) for name in ("gpp", "ra", "rh", "nee", "latent_heat", "sensible_heat")}
-        year = 31557600.0 * 1000.0  # kg m-2 s-1 -> g m-2 yr-1
+        fluxes = self._fluxes(results)
+        year = 31557600.0 / UMOL * 1000.0  # umol m-2 s-1 -> g m-2 yr-1
         start, end = self.site.time_local[0], self.site.time_local[-1]
         names = loader.pft_names()
+        shares = zip(self.tiles.pft, self.weights, strict=True)
         return {
             "title": f"{self.site.name}: {str(start)[:10]} to {str(end)[:10]}",
-            "plant types": ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in zip(self.tiles.pft, self.weights, strict=True)),
+            "plant types": ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in shares),
             "spin-up": self.spinup_state.get("state", ""),
             "wall time": f"spin-up {spinup_seconds:.1f} s, run {run_seconds:.1f} s",
             "mean fluxes": {
-                "NEE": f"{(mean['ra'] + mean['rh'] - mean['gpp']) * year:8.0f} gC m-2 yr-1",
-                "GPP": f"{mean['gpp'] * year:8.0f} gC m-2 yr-1",
-                "Reco": f"{(mean['ra'] + mean['rh']) * year:8.0f} gC m-2 yr-1",
-                "latent heat": f"{mean['latent_heat']:8.1f} W m-2",
-                "sensible heat": f"{mean['sensible_heat']:8.1f} W m-2",
+                name: f"{row['model'] * year:.0f} gC m-2 yr-1"
+                if row["units"] != "W m-2"
+                else f"{row['model']:.1f} W m-2"
+                for name, row in fluxes.items()
             },
+            "fluxes": fluxes,
             "worst residual": {
                 name: f"{self.tiles.worst[k].max():.1e} {unit} in a step"
                 for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2"), strict=True))
@@ -133,15 +192,29 @@ class SiteRun:
             "input": list(self.site.report),
         }
 
+    def _changed_parameters(self):
+        """Parameters that were set after the site was opened: one value, or one for each tile."""
+        changed = {}
+        for name, entry in loader.parameters().items():
+            column = entry.column - 1
+            if not np.array_equal(self.tiles.parameters[:, column], self._table_parameters[:, column]):
+                values = self.tiles.parameter(name).tolist()
+                changed[name] = values[0] if len(set(values)) == 1 else values
+        return changed
+
     def _attributes(self):
         import json
 
         s = self.site
+        settings = dict(self.settings)
+        settings["parameters"] = settings.get("parameters", {}) | self._changed_parameters()
         return {
             "Conventions": "CF-1.11",
             "title": f"concerto run at {s.name}",
             "site": s.name,
             "source": f"concerto {__version__}, core tables {loader.digest()}",
+            "comment": "Fluxes are means over the interval; carbon as mass of C; nee in umol CO2 m-2 s-1, positive to "
+            "the atmosphere. Time is local standard time, UTC + utc_offset_hours.",
             "latitude": s.latitude,
             "longitude": s.longitude,
             "elevation": s.elevation if s.elevation is not None else np.nan,
@@ -149,7 +222,7 @@ class SiteRun:
             "utc_offset_hours": s.utc_offset_hours,
             "time_convention": "start of the interval, local standard time",
             "has_precipitation": int(s.has_precipitation),
-            "configuration": json.dumps(self.settings),
+            "configuration": json.dumps(settings),
             "summary": json.dumps(self.summary),
             "input_report": "\n".join(s.report),
         }
@@ -158,7 +231,7 @@ class SiteRun:
         """Run and write; returns the closing summary. The file appears under its name only when it is complete."""
         from concerto.simulation.output import check_target, write
 
-        check_target(path)
+        check_target(path, keep=(self.site.path,))
         write(self.run(quiet=quiet), path)
         self.summary["output"] = str(path)
         return self.summary
@@ -187,7 +260,7 @@ def open_site(
     spinup : ``"auto"`` or ``"none"``
     soil : texture class; default from the file, else medium
     threads, nproma : OpenMP threads and tiles per block; results do not depend on them
-    **site_facts : latitude, longitude, ... that the file does not hold
+    **site_facts : latitude, longitude, ... that the file does not hold, as for :func:`concerto.forcing.read_site`
 
     Returns
     -------
@@ -202,14 +275,35 @@ def open_site(
     from concerto.domain.soil import soil_class
     from concerto.forcing import read_site
 
-    site = read_site(Path(path), **site_facts)
+    if spinup not in ("auto", "none"):
+        raise ConcertoError(f"spinup is '{spinup}'; it must be 'auto' or 'none'", hint="leave it out for 'auto'")
+    for name, value in (("threads", threads), ("nproma", nproma)):
+        if not 1 <= int(value) <= 4096:
+            raise ConcertoError(f"{name} is {value}; it must be 1 to 4096", hint=f"leave {name} out for the default")
+    try:
+        site = read_site(Path(path), **site_facts)
+    except TypeError as error:
+        word = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if word is None:
+            raise
+        raise ConcertoError(
+            f"open_site has no argument '{word[1]}'",
+            hint="parameters go into parameters={...}, schemes into options={...}",
+        ) from None
+    if spinup == "auto" and site.n_steps * site.step_seconds < 2 * 86400:
+        raise ConcertoError(
+            f"{site.name}: the record has less than two days, too short to find an equilibrium",
+            hint="give a longer record, or run without spin-up (spinup='none', --spinup none)",
+        )
     mixture = site_mixture(site, pft)
     types, weights = [t for t, _ in mixture], [w for _, w in mixture]
     options = dict(options or {})
     if "phenology" not in options and site.forcing.get("leaf_area_index") is not None:
         options["phenology"] = "prescribed"
     if options.get("phenology") == "prescribed" and site.forcing.get("leaf_area_index") is None:
-        raise ConcertoError(f"{path}: phenology 'prescribed' needs LAI in the file", hint="leave the option out or add LAI")
+        raise ConcertoError(
+            f"{path}: phenology 'prescribed' needs LAI in the file", hint="leave the option out or add LAI"
+        )
     tiles = Tiles(types, site.step_seconds, cell=[0] * len(types), options=options, threads=threads, nproma=nproma)
     texture = soil_class(soil or site.soil_texture)
     for name in ("theta_sat", "theta_res", "k_sat", "sand", "clay"):
@@ -236,12 +330,20 @@ def open_site(
         cell["prescribed_leaf_area"] = None
     cell |= {"latitude": site.latitude, "longitude": site.longitude}
     forcing = forcing_array([cell], site.time_start, site.step_seconds)
+    if spinup == "none":
+        from concerto.simulation.spinup import _first_days, initialise
+
+        initialise(
+            tiles, forcing[:, loader.variables("forcing")["air_temperature"].column - 1, :].mean(axis=1)[tiles.cell]
+        )
+        _first_days(tiles, forcing)
     settings = {
         "file": Path(path).name,
         "options": {name: options.get(name, entry.default) for name, entry in loader.options().items()},
         "parameters": {name: float(value) for name, value in (parameters or {}).items()},
         "pft": {loader.pft_names()[p]: w for p, w in zip(types, weights, strict=True)},
         "spinup": spinup,
+        "site facts": {name: value if isinstance(value, float) else str(value) for name, value in site_facts.items()},
     }
     return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)
 

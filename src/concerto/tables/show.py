@@ -16,21 +16,25 @@ def _find(entries, pattern):
     if not found:
         near = get_close_matches(pattern, [e.name for e in entries], n=1)
         raise ConcertoError(
-            f"nothing in the table matches '{pattern}'", hint=f"did you mean '{near[0]}'?" if near else "give part of a name"
+            f"nothing in the table matches '{pattern}'",
+            hint=f"did you mean '{near[0]}'?" if near else "give part of a name",
         )
     return found
 
 
-def _table(title, columns, rows):
-    from rich.console import Console
+def _table(title, columns, rows, whole=0):
+    """Print a table; its first ``whole`` columns are never broken."""
     from rich.table import Table
+    from rich.text import Text
+
+    from concerto.simulation.progress import show
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for k, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=k < whole)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(Text, row))
+    show(table)
 
 
 def _bounds(entry):
@@ -50,9 +54,17 @@ def show_variables(pattern: str, as_json: bool = False) -> None:
         f"{len(found)} variables",
         ("name", "kind", "unit", "output name", "bounds", "meaning"),
         [
-            (e.name + (f" ({e.n_layer})" if e.n_layer > 1 else ""), e.kind, e.units, e.cmip or "", _bounds(e), e.long_name)
+            (
+                e.name + (f" ({e.n_layer})" if e.n_layer > 1 else ""),
+                e.kind,
+                e.units,
+                e.cmip or "",
+                _bounds(e),
+                e.long_name,
+            )
             for e in found
         ],
+        whole=2,
     )
 
 
@@ -86,6 +98,7 @@ def show_parameters(pattern: str, as_json: bool = False) -> None:
         f"{len(found)} parameters",
         ("name", "unit", "value", "bounds", "meaning", "source"),
         [(e.name, e.units, span(e), _bounds(e), e.long_name, e.source) for e in found],
+        whole=3,
     )
     few = [e for e in found if e.per_pft]
     if 0 < len(few) <= 4:
