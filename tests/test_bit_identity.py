@@ -24,7 +24,7 @@ SELECT = ("nee", "latent_heat", "gpp", "rh", "soil_water", "snow_mass", "residua
 
 
 def case(scheme, season, order=None, **settings):
-    """Tiles of all types in all climates, with snow on every third one: (tiles, forcing, ends)."""
+    """Tiles of all types in all climates, snow on every third one, frost in every fifth: (tiles, forcing, ends)."""
     tiles, forcing, ends = climate_tiles(list(climate_normals()), start_day=season, options=SCHEMES[scheme], **settings)
     start(tiles, forcing)
     deep = np.arange(tiles.n_tile) % 3 == 0
@@ -33,6 +33,11 @@ def case(scheme, season, order=None, **settings):
     tiles.set("snow_ice", layers)
     tiles.set("snow_thickness", layers / 220.0)
     tiles.set("snow_temperature", np.where(layers > 0.0, 268.0, 273.15))
+    frozen = (np.arange(tiles.n_tile) % 5 == 0)[:, None]
+    content = tiles.get("soil_liquid") + tiles.get("soil_ice")
+    tiles.set("soil_temperature", np.where(frozen, 270.0, tiles.get("soil_temperature")))
+    tiles.set("soil_ice", np.where(frozen, 0.6 * content, tiles.get("soil_ice")))
+    tiles.set("soil_liquid", content - tiles.get("soil_ice"))
     tiles.set("soil_carbon", 1.0)
     if order is not None:
         tiles = reorder(tiles, order)

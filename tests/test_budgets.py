@@ -55,3 +55,74 @@ def test_nothing_is_lost_in_extreme_weather_at_any_time_step(step_seconds, days)
 @pytest.mark.parametrize("option, choice", CHOICES, ids=[f"{o}={c}" for o, c in CHOICES])
 def test_nothing_is_lost_with_any_scheme(option, choice):
     assert_closed(run(1800, 6, {option: choice}, seed=2))
+
+
+TEXTURES = ("coarse", "fine", "very_fine", "organic")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_lost_in_any_mixture_of_schemes_soil_and_time_step(seed):
+    from concerto.soil import soil_class
+
+    random = np.random.default_rng(seed)
+    step_seconds, days = [(300, 1), (900, 3), (1800, 6), (3600, 8), (10800, 8), (21600, 8)][seed % 6]
+    options = {name: str(random.choice(list(entry.choices))) for name, entry in loader.options().items()}
+    texture = soil_class(TEXTURES[seed % 4])
+
+    def soil(tiles):
+        for name in ("theta_sat", "theta_res", "k_sat", "sand", "clay"):
+            tiles.set_parameter(name, getattr(texture, name))
+        for name in ("alpha", "n", "l"):
+            tiles.set_parameter(f"vg_{name}", getattr(texture, name))
+
+    assert_closed(run(step_seconds, days, options, seed=100 + seed, change=soil))
+
+
+def test_the_water_in_all_stores_is_what_fell_less_what_left():
+    """Counted here from states and fluxes, not taken from the residual of the core."""
+    forcing, ends = extreme_forcing(N_CELL, 6, 1800, seed=4)
+    tiles = start(all_types(1800), forcing)
+
+    def stored():
+        soil = (tiles.get("soil_liquid") + tiles.get("soil_ice")) @ (1000.0 * np.array(loader.soil_thickness()))
+        snow = (tiles.get("snow_ice") + tiles.get("snow_liquid")).sum(axis=1)
+        return soil + snow + tiles.get("canopy_liquid") + tiles.get("canopy_ice")
+
+    before = stored()
+    fluxes = tiles.advance(forcing, ends, ("evapotranspiration", "surface_runoff", "drainage"))
+    columns = loader.variables("forcing")
+    fell = sum(forcing[:, columns[name].column - 1, :].sum(axis=1) for name in ("rainfall", "snowfall"))[tiles.cell]
+    left = sum(values.sum(axis=0) for values in fluxes.values())
+    # 288 steps of the round-off of 3e3 kg m-2, and the sum of fluxes up to 1e3 kg m-2
+    assert np.abs(stored() - before - 1800.0 * (fell - left)).max() < 288 * 2e-12 + 1e-9
+    assert (1800.0 * fell).max() > 100.0 and (1800.0 * left).max() > 50.0
+
+
+def test_the_carbon_in_all_stores_is_what_was_taken_up():
+    """Counted here over six days with their daily steps: allocation, litter and decomposition only move carbon."""
+    forcing, ends = extreme_forcing(N_CELL, 6, 1800, seed=5)
+    tiles = start(all_types(1800), forcing)
+    tiles.set("soil_carbon", 2.0)
+    names = [name for name, entry in loader.variables("state").items() if entry.role == "carbon"]
+
+    def stored():
+        return sum(tiles.get(name).reshape(tiles.n_tile, -1).sum(axis=1) for name in names)
+
+    before = stored()
+    fluxes = tiles.advance(forcing, ends, ("gpp", "ra", "rh", "nbp"))
+    gained = 1800.0 * (fluxes["gpp"] - fluxes["ra"] - fluxes["rh"]).sum(axis=0)
+    assert np.abs(stored() - before - gained).max() < 288 * 1e-14 + 1e-12  # round-off of 30 kg m-2 in 288 steps
+    assert np.abs(gained).max() > 1e-3 and np.allclose(gained, 1800.0 * fluxes["nbp"].sum(axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_a_state_out_of_bounds_is_found_and_named():
+    from concerto.errors import ConcertoError
+
+    forcing, ends = extreme_forcing(N_CELL, 1, 1800)
+    tiles = start(all_types(1800), forcing)
+    bad = np.zeros(tiles.n_tile)
+    bad[37] = np.nan
+    tiles.set("carbon_seed", bad)
+    with pytest.raises(ConcertoError, match="reproductive tissue became nan.*tile 38, step"):
+        tiles.advance(forcing, ends)

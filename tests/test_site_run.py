@@ -80,17 +80,12 @@ def test_a_year_runs_with_one_command_and_ends_with_a_summary(year):
 
 
 def test_the_time_axis_is_that_of_the_forcing(year):
-    import netCDF4
-
     path, out, _ = year
-    with netCDF4.Dataset(path) as given, netCDF4.Dataset(out) as made:
-        assert made["time"].size == given["time"].size == YEAR
-        stamps = [netCDF4.num2date(d["time"][:].data, d["time"].units, d["time"].calendar) for d in (given, made)]
-        assert np.all(stamps[0] == stamps[1])
-        assert made["time"].bounds == "time_bnds" and made["time"].standard_name == "time"
-        bounds = made["time_bnds"][:].data
-        assert np.all(bounds[:, 0] == made["time"][:].data) and np.all(np.diff(bounds, axis=1) == STEP)
-        assert np.all(bounds[1:, 0] == bounds[:-1, 1])  # no hole
+    given, made = opened(path), opened(out)
+    assert made.sizes["time"] == YEAR
+    assert np.array_equal(made.time.values, given.time.values)
+    assert made.time.attrs["standard_name"] == "time" and made.time.attrs["bounds"] == "time_bnds"
+    assert np.array_equal(made.time_bnds.values, given.time_bnds.values)
 
 
 def test_names_units_and_attributes_are_those_of_the_conventions(year):
@@ -106,7 +101,7 @@ def test_names_units_and_attributes_are_those_of_the_conventions(year):
             assert name in made.variables, name
             assert made[name].units == unit, name
         for name, variable in made.variables.items():
-            if name in ("time", "depth") or name.endswith("_bnds"):
+            if name in ("time", "depth", "latitude", "longitude") or name.endswith("_bnds"):
                 continue
             assert variable.units and variable.long_name, name
             assert variable.cell_methods.startswith("area: mean where land time: "), name
@@ -168,25 +163,33 @@ def test_fluxes_are_of_the_size_of_a_temperate_forest(api):
     assert 20.0 < float(api.hfls.mean()) < 80.0
     assert 0.1 < float(summer.hfss.mean() / summer.hfls.mean()) < 2.0  # Bowen ratio
     assert 0.5 < float(api.gpp.mean()) * 31557600.0 < 3.5  # kg m-2 a year
-    assert abs(float(api.nbp.mean())) < 0.02 * float(api.gpp.mean())  # spun up: in equilibrium
+    assert 0.0 < float(api.nbp.mean()) < 0.15 * float(api.gpp.mean())  # a stand of 45 years grows
     assert float(api.tas.min()) - 25.0 < float(api.ts.min()) and float(api.ts.max()) < float(api.tas.max()) + 30.0
     assert float(api.snw.max()) > 1.0 and float(api.snw.isel(time=200 * 24)) == 0.0
 
 
+def test_an_old_stand_is_in_equilibrium_after_the_spin_up(year):
+    ds = co.open_site(year[0], parameters={"stand_age": 0.0}).run()
+    assert abs(float(ds.nbp.mean())) < 0.01 * float(ds.gpp.mean())
+
+
 def test_radiation_becomes_turbulent_and_ground_heat(api):
-    """Canopy heat storage alone is missing in the sum: tens of W m-2 in an hour, nothing over a year."""
+    """What the canopy stores is missing in the sum, with the melt of its snow and the warmth that drip carries."""
     rest = (api.rns - api.hfls - api.hfss - api.hfdsl).values
-    assert abs(rest.mean()) < 0.1  # W m-2
-    assert np.percentile(np.abs(rest), 99) < 60.0
+    summer = rest[151 * 24 : 273 * 24]
+    assert abs(rest.mean()) < 1.0 and abs(summer.mean()) < 1.0  # W m-2
+    assert np.percentile(np.abs(summer), 99) < 60.0 and np.abs(rest).max() < 300.0
     assert np.allclose(api.rns, api.rsds - api.rsus + api.rlds - api.rlus, atol=1e-9)
 
 
 def test_water_that_falls_is_found_again(api):
-    """Water on the canopy (below 2 kg m-2) is not in the output."""
+    """The canopy's water is not in the output: 0.1 kg m-2 per leaf and stem area in summer, snow of 20 kg m-2 in winter."""
     fluxes = (api.prra + api.prsn - api.evspsbl - api.mrros - api.mrrob).values * STEP
     stored = (api.mrso + api.snw).values
-    assert abs(fluxes[1:].sum() - (stored[-1] - stored[0])) < 2.0
-    assert np.abs(np.cumsum(fluxes[1:]) - (stored[1:] - stored[0])).max() < 3.0
+    canopy = np.cumsum(fluxes[1:]) - (stored[1:] - stored[0])  # more or less than at the start
+    assert np.ptp(canopy[151 * 24 : 273 * 24]) < 1.0
+    assert np.ptp(canopy) < 20.0
+    assert abs(fluxes[151 * 24 : 273 * 24]).sum() > 300.0
     parts = (api.tran + api.evspsblveg + api.evspsblsoi).values
     assert np.allclose(parts, api.evspsbl.values, rtol=1e-12, atol=1e-18)
 
@@ -259,7 +262,7 @@ def test_without_precipitation_the_soil_is_held_unstressed_and_this_is_said(tmp_
         (["--option", "stomates=medlyn"], ("stomates",)),
         (["--option", "phenology=prescribed"], ("LAI",)),
         (["--pft", "oak"], ("oak",)),
-        (["--pft", "grass_c3:1.4"], ("1.4",)),
+        (["--pft", "grass_c3:-1"], ("grass_c3", "from 0 on")),
         (["--igbp", "XYZ"], ("XYZ",)),
         (["--soil", "lava"], ("lava",)),
     ],
@@ -299,10 +302,17 @@ def test_a_missing_input_is_named(tmp_path):
 
 
 def test_an_interrupted_run_leaves_no_file(year, tmp_path):
-    command = [sys.executable, "-m", "concerto", "site", str(year[0]), "--out", str(tmp_path / "a.nc"), "--pft"]
-    command.append("crop_c3:0.2,crop_c4:0.2,grass_c3:0.2,grass_c4:0.2,bare:0.2")
+    mixture = ",".join(f"{name}:1" for name in loader.pft_names())  # longer than a run of one type
+    command = [sys.executable, "-m", "concerto", "site", str(year[0]), "--out", str(tmp_path / "a.nc"), "--pft", mixture]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(2.5)  # in the spin-up
+    maps = Path(f"/proc/{process.pid}/maps")
+    if maps.exists():
+        until = time.monotonic() + 30.0
+        while "_core" not in maps.read_text() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.7)
+    else:
+        time.sleep(2.0)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words

@@ -36,6 +36,7 @@ module concerto_gas_exchange
   real(wp), parameter :: c4_slope_ratio = 20000.0_wp  !! kp25 / Vcmax25, per mol mol-1
   real(wp), parameter :: kc25_partial = 39.97_wp, ko25_partial = 27480.0_wp, compensation25_partial = 4.332_wp  !! Pa
   real(wp), parameter :: kc25_mole = 404.9e-6_wp, ko25_mole = 278.4e-3_wp, compensation25_mole = 42.75e-6_wp
+  integer, parameter :: lanes = 16  !! gathered tiles fill whole vectors, so that every tile meets the same vector code
   real(wp), parameter :: tiny_square = 1.0e-30_wp  !! keeps 0/0 out of the roots of vanishing rates
 
 contains
@@ -88,109 +89,258 @@ contains
     real(wp), intent(out) :: respiration_shade(n)  !! at leaf temperature, umol m-2 leaf s-1
     real(wp), intent(out) :: ci_sun(n)  !! intercellular CO2, Pa
     real(wp), intent(out) :: ci_shade(n)  !! intercellular CO2, Pa
-    real(wp), dimension(n) :: saturation, michaelis, compensation, vcmax_factor, jmax_factor, factor, ramp, slope
-    real(wp), dimension(n) :: c4_vcmax_factor, c4_slope_factor, c4_respiration_factor
-    logical :: any_c3, any_c4
-    integer :: i
-    real(wp) :: celsius, capacity
+    real(wp), dimension(n) :: factor, ramp, slope
+    integer :: chosen(n + lanes)
+    integer :: i, n_open
+    real(wp) :: closed, resistance, ca
 
-    any_c3 = any(c4 < 0.5_wp)
-    any_c4 = any(c4 > 0.5_wp)
     call respiration_response(n, leaf_respiration, gas_constant, leaf_temperature, c4, factor)
     call freezing_ramp(n, leaf_temperature, ramp)
+    ! Leaves that assimilate nothing: An = -Rd, stomata at their floor, and F is linear in ci
     do i = 1, n
       respiration_sun(i) = respiration25_sun(i) * factor(i)
       respiration_shade(i) = respiration25_shade(i) * factor(i)
-      celsius = min(max(leaf_temperature(i), 200.0_wp), 350.0_wp) - freezing_point
-      saturation(i) = magnus_pressure * exp(magnus_water_factor * celsius / (magnus_water_offset + celsius))
       slope(i) = g1(i) * stress_stomata(i)
-      net_assimilation_sun(i) = 0.0_wp
-      net_assimilation_shade(i) = 0.0_wp
-      conductance_sun(i) = 0.0_wp
-      conductance_shade(i) = 0.0_wp
-      ci_sun(i) = 0.0_wp
-      ci_shade(i) = 0.0_wp
+      net_assimilation_sun(i) = -respiration_sun(i)
+      net_assimilation_shade(i) = -respiration_shade(i)
+      closed = max(g0(i), g_min(i))
+      conductance_sun(i) = closed
+      conductance_shade(i) = closed
+      resistance = 1.0e-6_wp * pressure(i) * (boundary_ratio / boundary_conductance(i) &
+        + stomata_ratio / max(closed, smallest_conductance))
+      ca = co2_partial_pressure(i)
+      ci_sun(i) = ca + min(highest_ci, respiration_sun(i) * resistance)
+      ci_shade(i) = ca + min(highest_ci, respiration_shade(i) * resistance)
     end do
-    if (any_c3) then
-      call capacity_response(n, temperature_response, gas_constant, leaf_temperature, growth_temperature, &
-        home_temperature, vcmax_factor, jmax_factor)
-      if (kinetics == kinetics_molefrac) then
-        call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_mole, ko25_mole, &
-          compensation25_mole, leaf_temperature, pressure, michaelis, compensation)
-      else
-        call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_partial, ko25_partial, &
-          compensation25_partial, leaf_temperature, pressure, michaelis, compensation)
-      end if
-      do i = 1, n
-        capacity = stress_capacity(i)
-        vcmax_factor(i) = vcmax_factor(i) * capacity
-        jmax_factor(i) = jmax_factor(i) * capacity
-      end do
-      call c3_class(absorbed_par_sun, vcmax25_sun, jmax25_sun, respiration_sun, net_assimilation_sun, &
-        conductance_sun, ci_sun)
-      call c3_class(absorbed_par_shade, vcmax25_shade, jmax25_shade, respiration_shade, net_assimilation_shade, &
-        conductance_shade, ci_shade)
+    ! The others are gathered by pathway, so that the iteration runs only where it is needed
+    call choose(pathway_c3)
+    if (n_open == n) then
+      call c3_leaves(n, stomata, temperature_response, kinetics, ci_solver, leaf_temperature, vapour_pressure, &
+        co2_partial_pressure, pressure, boundary_conductance, absorbed_par_sun, absorbed_par_shade, vcmax25_sun, &
+        vcmax25_shade, jmax25_sun, jmax25_shade, respiration_sun, respiration_shade, growth_temperature, &
+        home_temperature, theta_cj, quantum_yield, theta_j, g0, slope, g_min, stress_capacity, ramp, &
+        net_assimilation_sun, net_assimilation_shade, conductance_sun, conductance_shade, ci_sun, ci_shade)
+    else if (n_open > 0) then
+      call c3_some(n_open, lanes * ((n_open + lanes - 1) / lanes))
     end if
-    if (any_c4) then
-      call c4_response(n, leaf_temperature, c4_vcmax_factor, c4_slope_factor, c4_respiration_factor)
-      call c4_class(absorbed_par_sun, vcmax25_sun, respiration_sun, net_assimilation_sun, conductance_sun, ci_sun)
-      call c4_class(absorbed_par_shade, vcmax25_shade, respiration_shade, net_assimilation_shade, &
-        conductance_shade, ci_shade)
-    end if
+    call choose(pathway_c4)
+    if (n_open > 0) call c4_some(n_open, lanes * ((n_open + lanes - 1) / lanes))
 
   contains
 
-    subroutine c3_class(absorbed_par, vcmax25, jmax25, respiration, net_assimilation, conductance, ci)
-      !! One class of leaves of C3 plants. The freezing ramp scales both capacities, hence gross assimilation.
-      real(wp), intent(in) :: absorbed_par(n), vcmax25(n), jmax25(n), respiration(n)
-      real(wp), intent(inout) :: net_assimilation(n), conductance(n), ci(n)
+    subroutine choose(pathway)
+      !! Tiles of this pathway with light, capacity and leaves that are not frozen; the last one fills up the vectors.
+      integer, intent(in) :: pathway
+      real(wp) :: power(n)
+      integer :: j
+
+      do j = 1, n
+        power(j) = ramp(j) * stress_capacity(j) &
+          * max(absorbed_par_sun(j) * vcmax25_sun(j), absorbed_par_shade(j) * vcmax25_shade(j))
+      end do
+      n_open = 0
+      do j = 1, n
+        chosen(n_open + 1) = j
+        if (power(j) > 0.0_wp .and. ((c4(j) > 0.5_wp) .eqv. (pathway == pathway_c4))) n_open = n_open + 1
+      end do
+      if (n_open > 0) chosen(n_open + 1:) = chosen(n_open)
+    end subroutine choose
+
+    subroutine c3_some(n_open, n_some)
+      !! `c3_leaves` for the chosen tiles.
+      integer, intent(in) :: n_open, n_some
+      real(wp), dimension(n_some) :: net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade
+      real(wp), dimension(n_some, 23) :: v
+      integer :: list(n_some)
+
+      list = chosen(:n_some)
+      v(:, 1) = leaf_temperature(list)
+      v(:, 2) = vapour_pressure(list)
+      v(:, 3) = co2_partial_pressure(list)
+      v(:, 4) = pressure(list)
+      v(:, 5) = boundary_conductance(list)
+      v(:, 6) = absorbed_par_sun(list)
+      v(:, 7) = absorbed_par_shade(list)
+      v(:, 8) = vcmax25_sun(list)
+      v(:, 9) = vcmax25_shade(list)
+      v(:, 10) = jmax25_sun(list)
+      v(:, 11) = jmax25_shade(list)
+      v(:, 12) = respiration_sun(list)
+      v(:, 13) = respiration_shade(list)
+      v(:, 14) = growth_temperature(list)
+      v(:, 15) = home_temperature(list)
+      v(:, 16) = theta_cj(list)
+      v(:, 17) = quantum_yield(list)
+      v(:, 18) = theta_j(list)
+      v(:, 19) = g0(list)
+      v(:, 20) = slope(list)
+      v(:, 21) = g_min(list)
+      v(:, 22) = stress_capacity(list)
+      v(:, 23) = ramp(list)
+      call c3_leaves(n_some, stomata, temperature_response, kinetics, ci_solver, v(1, 1), v(1, 2), v(1, 3), v(1, 4), &
+        v(1, 5), v(1, 6), v(1, 7), v(1, 8), v(1, 9), v(1, 10), v(1, 11), v(1, 12), v(1, 13), v(1, 14), v(1, 15), &
+        v(1, 16), v(1, 17), v(1, 18), v(1, 19), v(1, 20), v(1, 21), v(1, 22), v(1, 23), net_sun, net_shade, gs_sun, &
+        gs_shade, inside_sun, inside_shade)
+      call give_back(n_open, n_some, net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade)
+    end subroutine c3_some
+
+    subroutine c4_some(n_open, n_some)
+      !! `c4_leaves` for the chosen tiles.
+      integer, intent(in) :: n_open, n_some
+      real(wp), dimension(n_some) :: net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade
+      real(wp), dimension(n_some, 18) :: v
+      integer :: list(n_some)
+
+      list = chosen(:n_some)
+      v(:, 1) = leaf_temperature(list)
+      v(:, 2) = vapour_pressure(list)
+      v(:, 3) = co2_partial_pressure(list)
+      v(:, 4) = pressure(list)
+      v(:, 5) = boundary_conductance(list)
+      v(:, 6) = absorbed_par_sun(list)
+      v(:, 7) = absorbed_par_shade(list)
+      v(:, 8) = vcmax25_sun(list)
+      v(:, 9) = vcmax25_shade(list)
+      v(:, 10) = respiration_sun(list)
+      v(:, 11) = respiration_shade(list)
+      v(:, 12) = theta_cj(list)
+      v(:, 13) = theta_ip(list)
+      v(:, 14) = g0(list)
+      v(:, 15) = slope(list)
+      v(:, 16) = g_min(list)
+      v(:, 17) = stress_capacity(list)
+      v(:, 18) = ramp(list)
+      call c4_leaves(n_some, stomata, ci_solver, v(1, 1), v(1, 2), v(1, 3), v(1, 4), v(1, 5), v(1, 6), v(1, 7), &
+        v(1, 8), v(1, 9), v(1, 10), v(1, 11), v(1, 12), v(1, 13), v(1, 14), v(1, 15), v(1, 16), v(1, 17), v(1, 18), &
+        net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade)
+      call give_back(n_open, n_some, net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade)
+    end subroutine c4_some
+
+    subroutine give_back(n_open, n_some, net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade)
+      !! Results of the chosen tiles to their places.
+      integer, intent(in) :: n_open, n_some
+      real(wp), intent(in), dimension(n_some) :: net_sun, net_shade, gs_sun, gs_shade, inside_sun, inside_shade
+      integer :: j, tile
+
+      do j = 1, n_open
+        tile = chosen(j)
+        net_assimilation_sun(tile) = net_sun(j)
+        net_assimilation_shade(tile) = net_shade(j)
+        conductance_sun(tile) = gs_sun(j)
+        conductance_shade(tile) = gs_shade(j)
+        ci_sun(tile) = inside_sun(j)
+        ci_shade(tile) = inside_shade(j)
+      end do
+    end subroutine give_back
+  end subroutine leaf_gas_exchange
+
+  subroutine c3_leaves(n, stomata, temperature_response, kinetics, ci_solver, leaf_temperature, vapour_pressure, &
+    co2_partial_pressure, pressure, boundary_conductance, par_sun, par_shade, vcmax25_sun, vcmax25_shade, jmax25_sun, &
+    jmax25_shade, respiration_sun, respiration_shade, growth_temperature, home_temperature, theta_cj, quantum_yield, &
+    theta_j, g0, g1, g_min, stress, ramp, net_sun, net_shade, conductance_sun, conductance_shade, ci_sun, ci_shade)
+    !! Both classes of leaves of C3 plants. What depends on temperature is computed once for both.
+    integer, intent(in) :: n, stomata, temperature_response, kinetics, ci_solver
+    real(wp), intent(in), dimension(n) :: leaf_temperature, vapour_pressure, co2_partial_pressure, pressure
+    real(wp), intent(in), dimension(n) :: boundary_conductance, par_sun, par_shade, vcmax25_sun, vcmax25_shade
+    real(wp), intent(in), dimension(n) :: jmax25_sun, jmax25_shade, respiration_sun, respiration_shade
+    real(wp), intent(in), dimension(n) :: growth_temperature, home_temperature, theta_cj, quantum_yield, theta_j
+    real(wp), intent(in), dimension(n) :: g0, g1, g_min
+    real(wp), intent(in), dimension(n) :: stress, ramp  ! of both capacities by drought; of gross assimilation by frost
+    real(wp), intent(out), dimension(n) :: net_sun, net_shade, conductance_sun, conductance_shade, ci_sun, ci_shade
+    real(wp), dimension(n) :: saturation, michaelis, compensation, vcmax_factor, jmax_factor
+    integer :: i
+
+    call leaf_saturation_pressure(n, leaf_temperature, saturation)
+    call capacity_response(n, temperature_response, gas_constant, leaf_temperature, growth_temperature, &
+      home_temperature, vcmax_factor, jmax_factor)
+    if (kinetics == kinetics_molefrac) then
+      call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_mole, ko25_mole, &
+        compensation25_mole, leaf_temperature, pressure, michaelis, compensation)
+    else
+      call kinetic_constants(n, kinetics, gas_constant, oxygen_mole_fraction, kc25_partial, ko25_partial, &
+        compensation25_partial, leaf_temperature, pressure, michaelis, compensation)
+    end if
+    do i = 1, n
+      vcmax_factor(i) = vcmax_factor(i) * stress(i)
+      jmax_factor(i) = jmax_factor(i) * stress(i)
+    end do
+    call one_class(par_sun, vcmax25_sun, jmax25_sun, respiration_sun, net_sun, conductance_sun, ci_sun)
+    call one_class(par_shade, vcmax25_shade, jmax25_shade, respiration_shade, net_shade, conductance_shade, ci_shade)
+
+  contains
+
+    subroutine one_class(par, vcmax25, jmax25, respiration, net_assimilation, conductance, ci)
+      real(wp), intent(in), dimension(n) :: par, vcmax25, jmax25, respiration
+      real(wp), intent(out), dimension(n) :: net_assimilation, conductance, ci
       real(wp), dimension(n) :: vcmax, electron_rate
       integer :: j
 
       do j = 1, n
         vcmax(j) = jmax25(j) * jmax_factor(j)
       end do
-      call electron_transport(n, absorbed_par, quantum_yield, vcmax, theta_j, electron_rate)
+      call electron_transport(n, par, quantum_yield, vcmax, theta_j, electron_rate)
       do j = 1, n
         vcmax(j) = vcmax25(j) * vcmax_factor(j) * ramp(j)
         electron_rate(j) = electron_rate(j) * ramp(j)
       end do
       call c3_gas_exchange(n, stomata, ci_solver, leuning_deficit, vcmax, electron_rate, michaelis, compensation, &
         respiration, saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, theta_cj, &
-        g0, slope, g_min, compensation, net_assimilation, conductance, ci)
-    end subroutine c3_class
+        g0, g1, g_min, compensation, net_assimilation, conductance, ci)
+    end subroutine one_class
+  end subroutine c3_leaves
 
-    subroutine c4_class(absorbed_par, vcmax25, respiration, net_assimilation, conductance, ci)
-      !! One class of leaves of C4 plants; tiles of C3 plants keep what they have.
-      real(wp), intent(in) :: absorbed_par(n), vcmax25(n), respiration(n)
-      real(wp), intent(inout) :: net_assimilation(n), conductance(n), ci(n)
-      real(wp), dimension(n) :: vcmax, light, initial_slope, zero, net_c4, conductance_c4, ci_c4
+  subroutine c4_leaves(n, stomata, ci_solver, leaf_temperature, vapour_pressure, co2_partial_pressure, pressure, &
+    boundary_conductance, par_sun, par_shade, vcmax25_sun, vcmax25_shade, respiration_sun, respiration_shade, theta_cj, &
+    theta_ip, g0, g1, g_min, stress, ramp, net_sun, net_shade, conductance_sun, conductance_shade, ci_sun, ci_shade)
+    !! Both classes of leaves of C4 plants.
+    integer, intent(in) :: n, stomata, ci_solver
+    real(wp), intent(in), dimension(n) :: leaf_temperature, vapour_pressure, co2_partial_pressure, pressure
+    real(wp), intent(in), dimension(n) :: boundary_conductance, par_sun, par_shade, vcmax25_sun, vcmax25_shade
+    real(wp), intent(in), dimension(n) :: respiration_sun, respiration_shade, theta_cj, theta_ip, g0, g1, g_min
+    real(wp), intent(in), dimension(n) :: stress, ramp  ! as for `c3_leaves`
+    real(wp), intent(out), dimension(n) :: net_sun, net_shade, conductance_sun, conductance_shade, ci_sun, ci_shade
+    real(wp), dimension(n) :: saturation, vcmax_factor, slope_factor, respiration_factor
+
+    call leaf_saturation_pressure(n, leaf_temperature, saturation)
+    call c4_response(n, leaf_temperature, vcmax_factor, slope_factor, respiration_factor)
+    call one_class(par_sun, vcmax25_sun, respiration_sun, net_sun, conductance_sun, ci_sun)
+    call one_class(par_shade, vcmax25_shade, respiration_shade, net_shade, conductance_shade, ci_shade)
+
+  contains
+
+    subroutine one_class(par, vcmax25, respiration, net_assimilation, conductance, ci)
+      real(wp), intent(in), dimension(n) :: par, vcmax25, respiration
+      real(wp), intent(out), dimension(n) :: net_assimilation, conductance, ci
+      real(wp), dimension(n) :: vcmax, light, initial_slope, zero
       integer :: j
-      real(wp) :: reduced, previous, update
+      real(wp) :: reduced
 
       do j = 1, n
-        reduced = vcmax25(j) * stress_capacity(j) * ramp(j)
-        vcmax(j) = reduced * c4_vcmax_factor(j)
-        initial_slope(j) = reduced * c4_slope_ratio * c4_slope_factor(j)
-        light(j) = c4_quantum_yield * absorbed_par(j) * ramp(j)
+        reduced = vcmax25(j) * stress(j) * ramp(j)
+        vcmax(j) = reduced * vcmax_factor(j)
+        initial_slope(j) = reduced * c4_slope_ratio * slope_factor(j)
+        light(j) = c4_quantum_yield * par(j) * ramp(j)
         zero(j) = 0.0_wp
       end do
       call c4_gas_exchange(n, stomata, ci_solver, leuning_deficit, vcmax, light, initial_slope, respiration, &
         saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, theta_cj, theta_ip, &
-        g0, slope, g_min, zero, net_c4, conductance_c4, ci_c4)
-      do j = 1, n
-        previous = net_assimilation(j)
-        update = net_c4(j)
-        net_assimilation(j) = merge(update, previous, c4(j) > 0.5_wp)
-        previous = conductance(j)
-        update = conductance_c4(j)
-        conductance(j) = merge(update, previous, c4(j) > 0.5_wp)
-        previous = ci(j)
-        update = ci_c4(j)
-        ci(j) = merge(update, previous, c4(j) > 0.5_wp)
-      end do
-    end subroutine c4_class
-  end subroutine leaf_gas_exchange
+        g0, g1, g_min, zero, net_assimilation, conductance, ci)
+    end subroutine one_class
+  end subroutine c4_leaves
+
+  subroutine leaf_saturation_pressure(n, leaf_temperature, saturation)
+    !! Saturation vapour pressure in the leaf, Pa.
+    integer, intent(in) :: n
+    real(wp), intent(in) :: leaf_temperature(n)
+    real(wp), intent(out) :: saturation(n)
+    integer :: i
+    real(wp) :: celsius
+
+    do i = 1, n
+      celsius = min(max(leaf_temperature(i), 200.0_wp), 350.0_wp) - freezing_point
+      saturation(i) = magnus_pressure * exp(magnus_water_factor * celsius / (magnus_water_offset + celsius))
+    end do
+  end subroutine leaf_saturation_pressure
 
   subroutine c3_gas_exchange(n, stomata, ci_solver, deficit_scale, vcmax, electron_rate, michaelis_constant, &
     co2_compensation, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &

@@ -10,8 +10,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
-from cyclopts.validators import Number
+try:
+    from cyclopts import App, CycloptsError, Parameter
+    from cyclopts.validators import Number
+except KeyboardInterrupt:
+    sys.exit(130)
 
 from concerto import __version__
 from concerto.errors import ConcertoError
@@ -22,6 +25,7 @@ app = App(
     help="Land carbon-cycle model: from a tower file to evaluated fluxes, from Python, the shell or Fortran.",
     help_epilogue="Start with `concerto demo`, then `concerto site FILE.nc --out OUT.nc`.",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)]

@@ -170,7 +170,7 @@ def _step(time):
 def _from_file(path, time_stamp):
     """Observations of a tower file in any layout that can be run (ALMA, PLUMBER2, FLUXNET and ICOS CSV)."""
     from concerto.forcing import checks, derive
-    from concerto.forcing.units import conversion
+    from concerto.forcing.units import KNOWN, conversion
 
     path, kind = checks.check_path(path)
     attributes = {}
@@ -192,8 +192,13 @@ def _from_file(path, time_stamp):
     time = time - np.timedelta64({"end": step, "middle": step // 2}.get(position, 0), "s")
     values, flags, notes = {}, {}, []
     for name, variable in record.variables.items():
+        unit = variable.unit
+        if unit is None or not unit.strip():
+            unit = "hPa" if name == "VPD" else KNOWN[name][0]
+            if name in FLUXES:
+                notes.append(f"{variable.name} has no unit in {record.file}: {unit} was taken.")
         try:
-            scale, offset = conversion(name, variable.unit, record.file, variable.name, step or 1)
+            scale, offset = conversion(name, unit, record.file, variable.name, step or 1)
         except ConcertoError as error:
             if name in FLUXES:
                 notes.append(f"{error.message} It is left out.")

@@ -304,6 +304,8 @@ def scatter(evaluation):
 def benchmark_bars(evaluation):
     """Normalised mean error of the model beside the benchmarks, per flux and scale."""
     scales = [scale for scale in evaluation.scores if evaluation.scores[scale]]
+    if not scales:  # a record too short for any score
+        return None
     fluxes = [flux for flux in evaluation.scores[scales[0]] if flux in SHOWN]
     if not fluxes:
         return None

@@ -30,7 +30,7 @@ FLAG_WORDS = {
 FORESTS = ("ENF", "EBF", "DNF", "DBF", "MF")
 
 
-@dataclass
+@dataclass(repr=False)
 class Site:
     """One place with its forcing and observations, in SI units, without gaps in the forcing.
 
@@ -99,6 +99,9 @@ class Site:
     layout: str = ""
     path: str = ""
     report: list = field(default_factory=list)
+
+    def __repr__(self):
+        return self.summary().splitlines()[0]
 
     @property
     def n_steps(self) -> int:

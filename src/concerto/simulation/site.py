@@ -49,7 +49,7 @@ COMPARED = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class SiteRun:
     """A site ready to run; made by :func:`open_site`.
 
@@ -67,6 +67,11 @@ class SiteRun:
     settings: dict = field(default_factory=dict)
     spinup_state: dict = field(default_factory=dict)
     summary: dict = field(default_factory=dict)
+
+    def __repr__(self):
+        names = loader.pft_names()
+        types = ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in zip(self.tiles.pft, self.weights, strict=True))
+        return f"SiteRun of {self.site!r}; {types}; spin-up {self.spinup}"
 
     def __post_init__(self):
         self._table_parameters = self.tiles.parameters.copy()
