@@ -1,4 +1,4 @@
-"""The command line answers every mistake with one sentence and a hint, never overwrites its input, and its files agree."""
+"""Every mistake at the command line gets one sentence and a hint, no input is overwritten, and the files agree."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def one_sentence(err):
 MISTAKES = {
     "unknown command": (["sit"], "sit"),
     "nothing given": (["site"], "FILE is missing"),
-    "misspelt option": (["site", "TOWER", "--outt", "x.nc"], "Did you mean --out"),
+    "misspelt option": (["site", "TOWER", "--outt", "x.nc"], "did you mean --out"),
     "option without value": (["site", "TOWER", "--out"], "--out needs a value"),
     "no output": (["site", "TOWER"], "--out is missing"),
     "not a number": (["site", "TOWER", "--out", "x.nc", "--threads", "two"], "two"),

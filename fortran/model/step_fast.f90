@@ -237,10 +237,9 @@ contains
       do i = 1, n
         t = state(i, state_snow_temperature + k - 1)
         rate = 2.0_wp * pack_conductivity(i, k) / max(state(i, state_snow_thickness + k - 1), 1.0e-6_wp)
-        dz = node_temperature(i)
-        share = node_conductance(i)
-        node_temperature(i) = merge(t, dz, pack_capacity(i, k) > 0.0_wp)
-        node_conductance(i) = merge(rate, share, pack_capacity(i, k) > 0.0_wp)
+        share = merge(1.0_wp, 0.0_wp, pack_capacity(i, k) > 0.0_wp)
+        node_temperature(i) = share * t + (1.0_wp - share) * node_temperature(i)
+        node_conductance(i) = share * rate + (1.0_wp - share) * node_conductance(i)
       end do
     end do
     do i = 1, n
@@ -282,6 +281,11 @@ contains
       slope = state(:, state_pmodel_xi) * sqrt(1.0e-3_wp)  ! Pa0.5 to kPa0.5
     end select
     do i = 1, n
+      ! evergreen needles rest in winter and wake with the mean temperature of the last days (Makela et al. 2004)
+      rate = (state(i, state_temperature_10d) - p(i, parameter_cold_capacity_temperature)) / p(i, parameter_cold_capacity_range)
+      rate = min(1.0_wp, max(0.02_wp, rate))
+      vcmax25(i) = vcmax25(i) * rate
+      jmax25(i) = jmax25(i) * rate
       vcmax_sun(i) = vcmax25(i) * scale_sunlit(i)
       vcmax_shade(i) = vcmax25(i) * scale_shaded(i)
       jmax_sun(i) = jmax25(i) * scale_sunlit(i)
@@ -426,17 +430,16 @@ contains
     do i = 1, n
       t = p(i, parameter_hold_soil_water)
       held(i) = t * (transpiration(i) + ground_evaporation(i) * (1.0_wp - surface_ice(i)))
-      runoff(i) = merge(water_input(i) * dt, runoff(i), t > 0.5_wp)
-      drainage(i) = merge(0.0_wp, drainage(i), t > 0.5_wp)
-      water_flux(i, n_soil + 1) = merge(0.0_wp, water_flux(i, n_soil + 1), t > 0.5_wp)
+      share = merge(1.0_wp, 0.0_wp, t > 0.5_wp)
+      runoff(i) = share * (water_input(i) * dt) + (1.0_wp - share) * runoff(i)
+      drainage(i) = (1.0_wp - share) * drainage(i)
+      water_flux(i, n_soil + 1) = (1.0_wp - share) * water_flux(i, n_soil + 1)
     end do
     do k = 1, n_soil
       do i = 1, n
-        t = state(i, state_soil_liquid + k - 1)
-        rate = liquid_before(i, k)
-        state(i, state_soil_liquid + k - 1) = merge(rate, t, p(i, parameter_hold_soil_water) > 0.5_wp)
-        t = water_flux(i, k)
-        water_flux(i, k) = merge(0.0_wp, t, p(i, parameter_hold_soil_water) > 0.5_wp)
+        share = merge(1.0_wp, 0.0_wp, p(i, parameter_hold_soil_water) > 0.5_wp)
+        state(i, state_soil_liquid + k - 1) = share * liquid_before(i, k) + (1.0_wp - share) * state(i, state_soil_liquid + k - 1)
+        water_flux(i, k) = (1.0_wp - share) * water_flux(i, k)
       end do
     end do
     call advect_heat(n, n_soil, soil_thickness, derived(1, derived_dry_capacity), liquid_before, &
@@ -446,11 +449,11 @@ contains
     if (present(seconds)) call lap(clock, seconds(section_soil_water))
     ! ---- carbon: photosynthesis, respiration of plants and soil
     do i = 1, n
-      area = area_sunlit(i) + area_shaded(i)
-      assimilation(i) = (net_sun(i) + leaf_sun(i)) * area_sunlit(i) + (net_shade(i) + leaf_shade(i)) * area_shaded(i)
-      leaf_demand(i) = leaf_sun(i) * area_sunlit(i) + leaf_shade(i) * area_shaded(i)
-      assimilation(i) = merge(assimilation(i), 0.0_wp, area > 1.0e-4_wp) * molar_mass_carbon * 1.0e-6_wp
-      leaf_demand(i) = merge(leaf_demand(i), 0.0_wp, area > 1.0e-4_wp) * molar_mass_carbon * 1.0e-6_wp
+      area = merge(1.0_wp, 0.0_wp, area_sunlit(i) + area_shaded(i) > 1.0e-4_wp)
+      rate = (net_sun(i) + leaf_sun(i)) * area_sunlit(i) + (net_shade(i) + leaf_shade(i)) * area_shaded(i)
+      share = leaf_sun(i) * area_sunlit(i) + leaf_shade(i) * area_shaded(i)
+      assimilation(i) = area * rate * molar_mass_carbon * 1.0e-6_wp
+      leaf_demand(i) = area * share * molar_mass_carbon * 1.0e-6_wp
     end do
     call root_zone_mean(n, n_root, derived(1, derived_root_fraction), state(1, state_soil_temperature), root_temperature)
     call maintenance_respiration(n, state(1, state_carbon_labile), state(1, state_carbon_fine_root), &
@@ -474,6 +477,8 @@ contains
     call heterotrophic_respiration(n, n_soil_carbon_pool, derived(1, derived_decomposition_base_rate), &
                                    derived(1, derived_decomposition_respired), scalar, state(1, state_soil_carbon), &
                                    respiration_soil)
+    ! the columns of a block do not overlap
+    !GCC$ ivdep
     do i = 1, n
       rh(i) = respiration_soil(i) + state(i, state_buffer_release)
       rate = leaf_paid(i) + stem_paid(i) + root_paid(i)
@@ -512,6 +517,8 @@ contains
     if (present(seconds)) call lap(clock, seconds(section_carbon))
     ! ---- budgets and diagnostics
     call stored(n, derived, state, water_after, energy_after, carbon_after)
+    ! the columns of a block do not overlap
+    !GCC$ ivdep
     do i = 1, n
       rate = wet_liquid(i) + wet_ice(i) + transpiration(i) + ground_evaporation(i)
       share = forcing(i, forcing_shortwave_down) - reflected(i) + forcing(i, forcing_longwave_down) - longwave_up(i)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -402,6 +403,8 @@ def _complain(message: str, hint: str | None = None, code: int = 2) -> None:
 
 def _usage(error: CycloptsError) -> tuple[str, str]:
     """Sentence and hint of a misuse of the command line."""
+    from difflib import get_close_matches
+
     from cyclopts import MissingArgumentError
 
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
@@ -410,6 +413,9 @@ def _usage(error: CycloptsError) -> tuple[str, str]:
     argument = getattr(error, "argument", None)
     if isinstance(error, MissingArgumentError) and argument is not None:
         name = argument.name
+        near = [word for word in sys.argv[1:] if word.startswith("--") and get_close_matches(word, [name], cutoff=0.75)]
+        if near and name not in near:
+            return f"unknown option {near[0]}; did you mean {name}?", hint
         given = any(word == name or word.startswith(f"{name}=") for word in sys.argv[1:])
         return f"{name} needs a value" if given else f"{name} is missing", hint
     text = " ".join(str(error).split()) or type(error).__name__
@@ -423,8 +429,10 @@ def main() -> None:
     traceback if CONCERTO_DEBUG=1; 130: interrupted; 141: the reader of a pipe went away.
     """
     debug = os.environ.get("CONCERTO_DEBUG", "") not in ("", "0")
+    if not debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; concerto has its own words for its own concerns
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except ConcertoError as error:
         _complain(error.message, error.hint)

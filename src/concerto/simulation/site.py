@@ -319,7 +319,7 @@ def open_site(
     if site.canopy_height is not None and len(types) == 1:
         tiles.set_parameter("canopy_height", max(site.canopy_height, 0.01))
     tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
-    tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
+    tiles.set_parameter("hold_soil_water", float(_hold_water(site)))
     for name, value in (parameters or {}).items():
         try:
             value = float(value)
@@ -333,6 +333,8 @@ def open_site(
     cell["prescribed_leaf_area"] = cell.pop("leaf_area_index", None)
     if options.get("phenology") != "prescribed":
         cell["prescribed_leaf_area"] = None
+    elif all(t in _DECIDUOUS_BROADLEAF for t in types):
+        cell["prescribed_leaf_area"] = _without_undergrowth(cell["prescribed_leaf_area"], site)
     cell |= {"latitude": site.latitude, "longitude": site.longitude}
     forcing = forcing_array([cell], site.time_start, site.step_seconds)
     if spinup == "none":
@@ -351,6 +353,34 @@ def open_site(
         "site facts": {name: value if isinstance(value, float) else str(value) for name, value in site_facts.items()},
     }
     return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)
+
+
+def _hold_water(site) -> bool:
+    """Whether the soil is held unstressed: no precipitation in the file, or cropland whose rain nobody measured."""
+    if not site.has_precipitation:
+        return True
+    prescribed = site.flags.get("rainfall") is not None and np.all(site.flags["rainfall"] == 5)
+    if site.igbp == "CRO" and prescribed:
+        site.report.append(
+            "cropland without measured rain, irrigation unknown: soil water is held unstressed (--set hold_soil_water=0 to change)"
+        )
+        return True
+    return False
+
+
+_DECIDUOUS_BROADLEAF = {loader.pft_names().index(f"broad_deciduous_{zone}") for zone in ("temperate", "boreal")}
+
+
+def _without_undergrowth(leaf_area, site):
+    """Leaf area of a deciduous canopy from satellite leaf area, whose winter value is undergrowth and bark.
+
+    The lowest value of the record becomes zero and the highest stays, linear between.
+    """
+    low, high = float(leaf_area.min()), float(leaf_area.max())
+    if not 0.0 < low < 0.5 * high:
+        return leaf_area
+    site.report.append(f"leaf area of the deciduous canopy: its lowest value, {low:.2f}, is taken as undergrowth and removed")
+    return (leaf_area - low) * high / (high - low)
 
 
 def describe_input(path, **site_facts) -> tuple[list[str], dict]:
