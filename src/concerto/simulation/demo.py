@@ -86,7 +86,9 @@ def run_demo(years: int = 1, threads: int = 1, quiet: bool = True):
     finished = time.perf_counter()
     share = np.zeros((len(words), tiles.n_tile))
     share[demo.site_of_tile, np.arange(tiles.n_tile)] = demo.weights
-    variables = {}
+    days = demo.time[::48].astype("datetime64[ns]")
+    bounds = np.stack([days, days + np.timedelta64(1, "D")], axis=1)
+    variables = {"time_bnds": (("time", "bnds"), bounds)}
     for name, values in results.items():
         out_name, found = attributes(name)
         variables[out_name] = (("time", "site"), values @ share.T, found)
@@ -104,7 +106,11 @@ def run_demo(years: int = 1, threads: int = 1, quiet: bool = True):
     ds = xr.Dataset(
         variables,
         coords={
-            "time": demo.time[::48].astype("datetime64[ns]"),
+            "time": (
+                "time",
+                days,
+                {"standard_name": "time", "long_name": "start of the day, UTC", "axis": "T", "bounds": "time_bnds"},
+            ),
             "site": words,
             "site_title": ("site", [r["title"] for r in demo.sites.values()]),
             "latitude": (

@@ -27,7 +27,7 @@ def attributes(name: str) -> tuple[str, dict]:
     if entry.units == "K":
         found["units_metadata"] = "temperature: on_scale"
     found["cell_methods"] = "area: mean where land time: " + (
-        "mean" if kind != "state" else "point (comment: at the end of the interval)"
+        "mean" if kind != "state" else "point (at the end of the interval)"
     )
     return entry.cmip or name, found
 

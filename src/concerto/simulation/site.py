@@ -359,7 +359,8 @@ def _hold_water(site) -> bool:
     """Whether the soil is held unstressed: no precipitation in the file, or cropland whose rain nobody measured."""
     if not site.has_precipitation:
         return True
-    prescribed = site.flags.get("rainfall") is not None and np.all(site.flags["rainfall"] == 5)
+    flags = site.flags.get("rainfall")
+    prescribed = flags is not None and np.mean(flags == 5) > 0.9
     if site.igbp == "CRO" and prescribed:
         site.report.append(
             "cropland without measured rain, irrigation unknown: soil water is held unstressed (--set hold_soil_water=0 to change)"
@@ -379,7 +380,9 @@ def _without_undergrowth(leaf_area, site):
     low, high = float(leaf_area.min()), float(leaf_area.max())
     if not 0.0 < low < 0.5 * high:
         return leaf_area
-    site.report.append(f"leaf area of the deciduous canopy: its lowest value, {low:.2f}, is taken as undergrowth and removed")
+    site.report.append(
+        f"leaf area of the deciduous canopy: its lowest value, {low:.2f}, is taken as undergrowth and removed"
+    )
     return (leaf_area - low) * high / (high - low)
 
 
@@ -395,14 +398,19 @@ def describe_input(path, **site_facts) -> tuple[list[str], dict]:
 
     site = read_site(Path(path), **site_facts)
     names = loader.pft_names()
-    types = {names[t]: round(w, 4) for t, w in site_mixture(site)}
+    try:
+        types = {names[t]: round(w, 4) for t, w in site_mixture(site)}
+        plants, ready = ", ".join(f"{n} {100 * w:.0f} %" for n, w in types.items()), "ready to run"
+    except ConcertoError as error:
+        types, plants = {}, f"none ({error.message})"
+        ready = "ready to run with a plant functional type (--pft) or a land-cover class (--igbp)"
     leaf_area = "from the file" if site.forcing.get("leaf_area_index") is not None else "prognostic"
     lines = [
         *site.summary().splitlines(),
-        "plant types: " + ", ".join(f"{n} {100 * w:.0f} %" for n, w in types.items()),
+        f"plant types: {plants}",
         f"leaf area: {leaf_area}; soil texture: {site.soil_texture}",
         "observed fluxes: " + (", ".join(k for k in site.observations if not k.endswith("_qc")) or "none"),
-        "ready to run",
+        ready,
     ]
     facts = {
         "site": site.name,
