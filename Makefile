@@ -58,7 +58,7 @@ $(VENV)/.dependencies: pyproject.toml | machine
 
 $(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
 	@echo "building concerto"
-	@$(BUILD) -Cbuild-dir=build/release .
+	@$(BUILD) --config-settings=build-dir=build/release .
 	@touch $@
 
 setup: $(VENV)/.installed
@@ -72,7 +72,7 @@ $(VENV)/.development: $(VENV)/.dependencies
 build/checks.installed: $(VENV)/.dependencies $(SOURCES)
 	@echo "building with run-time checks"
 	@rm -rf build/checks-site
-	@$(BUILD) --target build/checks-site -Cbuild-dir=build/checks -Csetup-args=-Dchecks=true .
+	@$(BUILD) --target build/checks-site --config-settings=build-dir=build/checks --config-settings=setup-args=-Dchecks=true .
 	@touch $@
 
 test: $(VENV)/.installed $(VENV)/.development build/checks.installed lint

@@ -18,7 +18,7 @@ def build(variant: str, folder: Path) -> Path:
     """Install one variant into its own folder."""
     target = folder / variant
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--target", str(target)]
-    command += [f"-Csetup-args=-Dsimd={variant}", f"-Cbuild-dir={folder / ('build-' + variant)}", str(PROJECT)]
+    command += [f"--config-settings=setup-args=-Dsimd={variant}", f"--config-settings=build-dir={folder / ('build-' + variant)}", str(PROJECT)]
     subprocess.run(command, check=True)
     return target
 

@@ -100,7 +100,9 @@ def climate_tiles(climates, n_tile=150, start_day="2004-01-01", days=10, seed=7,
         weather = {k: v[: days * 48] for k, v in _weather(name, start_day, seed + c).items()}
         clock = weather["time"]
         place = {key: normals[name][key] for key in ("latitude", "longitude")}
-        rows.append(weather | place | {"co2": np.full(len(clock), 380.0), "prescribed_leaf_area": np.full(len(clock), 2.0)})
+        rows.append(
+            weather | place | {"co2": np.full(len(clock), 380.0), "prescribed_leaf_area": np.full(len(clock), 2.0)}
+        )
     n_type = len(loader.pft_names())
     pairs = np.resize(random.permutation(n_type * len(rows)), n_tile)  # no pair twice before all occurred
     types, cells = pairs % n_type, pairs // n_type
@@ -120,7 +122,13 @@ def _weather(name, start_day, seed):
 
 
 def site_file(
-    path, climate="temperate_deciduous", step=3600, days=None, precipitation=True, leaf_area=False, start_day="2003-01-01"
+    path,
+    climate="temperate_deciduous",
+    step=3600,
+    days=None,
+    precipitation=True,
+    leaf_area=False,
+    start_day="2003-01-01",
 ):
     """A tower file in the layout of the example sites: ALMA names, local standard time, one year of generated weather."""
     import netCDF4

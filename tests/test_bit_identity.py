@@ -49,7 +49,12 @@ def reorder(tiles, order):
     from concerto import Tiles
 
     other = Tiles(
-        tiles.pft[order], tiles.time_step, cell=tiles.cell[order], options=tiles.options, nproma=tiles.nproma, threads=tiles.threads
+        tiles.pft[order],
+        tiles.time_step,
+        cell=tiles.cell[order],
+        options=tiles.options,
+        nproma=tiles.nproma,
+        threads=tiles.threads,
     )
     for name in loader.parameters():
         other.set_parameter(name, tiles.parameter(name)[order])

@@ -8,7 +8,9 @@ from concerto import Tiles
 from concerto.tables import loader
 
 N_CELL = 48
-CHOICES = [(name, choice) for name, entry in loader.options().items() for choice in entry.choices if choice != entry.default]
+CHOICES = [
+    (name, choice) for name, entry in loader.options().items() for choice in entry.choices if choice != entry.default
+]
 
 # Round-off, with a reserve over what is seen (in comments). Water: the column holds up to 3e3 kg m-2, last bit 5e-13. Carbon:
 # pools of tens of kg m-2, last bit 4e-15. Energy: the enthalpy of 8 m of frozen soil reaches 1e9 J m-2, last bit 1e-7,
@@ -20,7 +22,9 @@ def all_types(step_seconds, options=None, **settings):
     """Every plant type in every cell of the forcing."""
     n_type = len(loader.pft_names())
     types = np.tile(np.arange(n_type), N_CELL)
-    tiles = Tiles(types, float(step_seconds), cell=np.repeat(np.arange(N_CELL), n_type), options=options or {}, **settings)
+    tiles = Tiles(
+        types, float(step_seconds), cell=np.repeat(np.arange(N_CELL), n_type), options=options or {}, **settings
+    )
     tiles.set_parameter("reference_height", np.maximum(30.0, tiles.parameter("canopy_height") + 10.0))
     return tiles
 
@@ -64,7 +68,7 @@ TEXTURES = ("coarse", "fine", "very_fine", "organic")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_nothing_is_lost_in_any_mixture_of_schemes_soil_and_time_step(seed):
-    from concerto.soil import soil_class
+    from concerto.domain.soil import soil_class
 
     random = np.random.default_rng(seed)
     step_seconds, days = [(300, 1), (900, 3), (1800, 6), (3600, 8), (10800, 8), (21600, 8)][seed % 6]
@@ -114,7 +118,9 @@ def test_the_carbon_in_all_stores_is_what_was_taken_up():
     fluxes = tiles.advance(forcing, ends, ("gpp", "ra", "rh", "nbp"))
     gained = 1800.0 * (fluxes["gpp"] - fluxes["ra"] - fluxes["rh"]).sum(axis=0)
     assert np.abs(stored() - before - gained).max() < 288 * 1e-14 + 1e-12  # round-off of 30 kg m-2 in 288 steps
-    assert np.abs(gained).max() > 1e-3 and np.allclose(gained, 1800.0 * fluxes["nbp"].sum(axis=0), rtol=1e-9, atol=1e-12)
+    assert np.abs(gained).max() > 1e-3 and np.allclose(
+        gained, 1800.0 * fluxes["nbp"].sum(axis=0), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_a_state_out_of_bounds_is_found_and_named():

@@ -89,7 +89,9 @@ def compare(built, tmp_path, path, steps, settings):
         ):  # fmt: skip
             assert np.isfinite(expected[name]).all()
             mine, other = (np.ascontiguousarray(a).view(np.uint64) for a in (mine, expected[name]))
-            assert np.array_equal(mine, other), f"{kind} library: {name} differs in {np.sum(mine != other)} of {mine.size}"
+            assert np.array_equal(mine, other), (
+                f"{kind} library: {name} differs in {np.sum(mine != other)} of {mine.size}"
+            )
     return expected
 
 
@@ -97,7 +99,10 @@ def compare(built, tmp_path, path, steps, settings):
     "climate, settings",
     [
         ("boreal_evergreen", {}),
-        ("prairie", {"options": {"soil_water": "bucket", "vcmax": "pmodel", "stomata": "pmodel", "soil_carbon": "rothc"}}),
+        (
+            "prairie",
+            {"options": {"soil_water": "bucket", "vcmax": "pmodel", "stomata": "pmodel", "soil_carbon": "rothc"}},
+        ),
     ],
 )
 def test_fortran_and_python_hosts_give_the_same_bits(built, tmp_path, climate, settings):
@@ -143,7 +148,19 @@ def test_the_library_asks_for_nothing_but_compiler_run_times(built):
     if shutil.which("ldd") is None:
         pytest.skip("ldd is not on this machine")
     libraries = run_tool("ldd", built.prefix / "lib" / "libconcerto.so")
-    allowed = ("linux-vdso", "libgfortran", "libm.", "libmvec", "libgomp", "libgcc_s", "libquadmath", "libc.", "ld-linux", "libpthread", "libdl")
+    allowed = (
+        "linux-vdso",
+        "libgfortran",
+        "libm.",
+        "libmvec",
+        "libgomp",
+        "libgcc_s",
+        "libquadmath",
+        "libc.",
+        "ld-linux",
+        "libpthread",
+        "libdl",
+    )
     for line in libraries.splitlines():
         assert any(word in line for word in allowed), line
 

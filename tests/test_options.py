@@ -97,7 +97,9 @@ def test_prescribed_leaf_area_without_leaf_area_is_refused(tmp_path):
 
 
 def test_bare_ground_stays_bare_under_a_prescribed_leaf_area():
-    tiles, forcing, ends = climate_tiles(("prairie",), n_tile=17, start_day="2004-06-10", days=3, options={"phenology": "prescribed"})
+    tiles, forcing, ends = climate_tiles(
+        ("prairie",), n_tile=17, start_day="2004-06-10", days=3, options={"phenology": "prescribed"}
+    )
     start(tiles, forcing)
     results = tiles.advance(forcing, ends, ("leaf_area", "gpp"))
     bare = tiles.pft == 0

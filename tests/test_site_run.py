@@ -138,6 +138,7 @@ def test_python_gives_the_numbers_of_the_command_line(year, api):
         assert np.array_equal(ds[name].values, api[name].values.astype(ds[name].dtype)), name
 
 
+@pytest.mark.slow
 def test_a_second_run_gives_the_same_values(year, tmp_path):
     path, out, _ = year
     done = concerto("site", path, "--out", tmp_path / "again.nc", "--quiet", "--threads", 2)
@@ -168,6 +169,7 @@ def test_fluxes_are_of_the_size_of_a_temperate_forest(api):
     assert float(api.snw.max()) > 1.0 and float(api.snw.isel(time=200 * 24)) == 0.0
 
 
+@pytest.mark.slow
 def test_an_old_stand_is_in_equilibrium_after_the_spin_up(year):
     ds = co.open_site(year[0], parameters={"stand_age": 0.0}).run()
     assert abs(float(ds.nbp.mean())) < 0.01 * float(ds.gpp.mean())
@@ -221,9 +223,18 @@ def test_a_run_without_spin_up_starts_from_a_sensible_state(short, tmp_path):
     assert np.abs(ds.tsl.values - float(ds.tas.mean())).max() < 30.0
 
 
+@pytest.mark.slow
 def test_types_parameters_and_options_are_used_and_recorded(short, tmp_path):
     plain = co.open_site(short).run()
-    words = ["--pft", "crop_c4:0.7,grass_c3:0.3", "--set", "g1=2.5", "maximum_leaf_area=4", "--option", "soil_water=bucket"]
+    words = [
+        "--pft",
+        "crop_c4:0.7,grass_c3:0.3",
+        "--set",
+        "g1=2.5",
+        "maximum_leaf_area=4",
+        "--option",
+        "soil_water=bucket",
+    ]
     done = concerto("site", short, "--out", tmp_path / "a.nc", "--quiet", *words)
     assert done.returncode == 0, done.stderr
     ds = opened(tmp_path / "a.nc")
@@ -234,6 +245,7 @@ def test_types_parameters_and_options_are_used_and_recorded(short, tmp_path):
     assert abs(float(ds.gpp.mean() / plain.gpp.mean()) - 1.0) > 0.01
 
 
+@pytest.mark.slow
 def test_without_precipitation_the_soil_is_held_unstressed_and_this_is_said(tmp_path):
     path = site_file(tmp_path / "XX-Dry.nc", "temperate_deciduous", STEP, days=200, precipitation=False)
     done = concerto("site", path, "--out", tmp_path / "a.nc")
@@ -286,6 +298,7 @@ def test_places_that_cannot_be_written_are_refused_before_any_work(short, tmp_pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.nc"]
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_is_refused(short, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir()
@@ -303,7 +316,17 @@ def test_a_missing_input_is_named(tmp_path):
 
 def test_an_interrupted_run_leaves_no_file(year, tmp_path):
     mixture = ",".join(f"{name}:1" for name in loader.pft_names())  # longer than a run of one type
-    command = [sys.executable, "-m", "concerto", "site", str(year[0]), "--out", str(tmp_path / "a.nc"), "--pft", mixture]
+    command = [
+        sys.executable,
+        "-m",
+        "concerto",
+        "site",
+        str(year[0]),
+        "--out",
+        str(tmp_path / "a.nc"),
+        "--pft",
+        mixture,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     maps = Path(f"/proc/{process.pid}/maps")
     if maps.exists():
@@ -347,6 +370,7 @@ def test_a_full_disk_ends_in_one_sentence_and_keeps_the_old_file(short, tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"] and out.read_text() == "of an earlier run"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full_ends_in_one_sentence(short, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -439,7 +439,7 @@ contains
     real(wp), dimension(n) :: gross, gross_slope, residual, residual_slope, low, high, x
     real(wp), dimension(n) :: inverse_boundary, boundary_factor, pore_factor, law_a, law_b, law_c
     integer :: step, steps, i
-    real(wp) :: deficit, ratio, ca, resistance, surface, upper, middle, next, f, xi, a, b
+    real(wp) :: deficit, ratio, ca, resistance, surface, middle, next, f, xi, a, b
     logical :: inside
 
     ! Per law: what the loops over F need, and a first guess of ci/ca.
@@ -509,13 +509,12 @@ contains
     do i = 1, n
       ca = co2_partial_pressure(i)
       f = gross(i) - respiration(i)
-      xi = min(x(i), ca)
-      a = min(low(i), ca)
-      b = high(i)
-      low(i) = merge(a, ca, f > 0.0_wp)
-      high(i) = merge(ca, b, f > 0.0_wp)
-      upper = max(residual(i), ca)
-      x(i) = merge(xi, upper, f > 0.0_wp)
+      ! 1 with uptake; arithmetic, because the baseline instruction set does not vectorise three selections of loads
+      a = merge(1.0_wp, 0.0_wp, f > 0.0_wp)
+      b = 1.0_wp - a
+      low(i) = a * min(low(i), ca) + b * ca
+      high(i) = a * ca + b * high(i)
+      x(i) = a * min(x(i), ca) + b * max(residual(i), ca)
     end do
 
     if (ci_solver == ci_solver_chandrupatla) then

@@ -20,6 +20,7 @@ module concerto_heat
 
   public :: soil_thermal_parameters, soil_thermal_properties, ground_heat, phase_change, advect_heat, column_enthalpy
 
+  integer, parameter :: lanes = 16  !! gathered tiles fill whole vectors, so that every tile meets the same vector code
   real(wp), parameter :: solid_heat_capacity = 2.0e6_wp  !! of soil solids, J m-3 K-1
   real(wp), parameter :: solid_density = 2700.0_wp  !! of soil solids, kg m-3
   real(wp), parameter :: volumetric_liquid = density_water * heat_capacity_liquid  !! J m-3 K-1
@@ -137,7 +138,7 @@ contains
     real(wp) :: heat_flux(n, 0:n_snow + n_soil)  ! through the bottom of the layer, W m-2; 0: the surface
     real(wp) :: pivot(n), below(n), top_temperature(n), top_conductivity(n), top_thickness(n), melt(n)
     real(wp) :: per_dt, g, e, r, s, skin, t_free, t_melt, k_skin, share, from_skin, full_melt
-    real(wp) :: this, active, thickness, lambda, above, x, d, cooling, warming, p
+    real(wp) :: absent, active, thickness, lambda, above, x, d, cooling, warming, p
     integer :: i, k, j, pass
 
     per_dt = 1.0_wp / dt
@@ -177,12 +178,12 @@ contains
       do k = n_snow, 1, -1
         j = k + 1
         do i = 1, n
+          ! products with 1 or 0 instead of selections, which do not vectorise everywhere
           active = merge(1.0_wp, 0.0_wp, snow_capacity(i, k) > 0.0_wp)
-          thickness = snow_thickness(i, k)
-          lambda = snow_conductivity(i, k)
+          absent = 1.0_wp - active
+          thickness = active * snow_thickness(i, k) + absent
+          lambda = active * snow_conductivity(i, k) + absent
           above = snow_temperature(i, k)
-          thickness = merge(thickness, 1.0_wp, active > 0.5_wp)
-          lambda = merge(lambda, 1.0_wp, active > 0.5_wp)
           g = active * 2.0_wp * lambda * top_conductivity(i) &
             / (thickness * top_conductivity(i) + top_thickness(i) * lambda)
           e = g * (above - top_temperature(i))
@@ -193,14 +194,11 @@ contains
           inverse(i, j) = r
           source(i, j) = below(i) + e
           ! an inactive layer leaves the row below it on top
-          below(i) = g * r * below(i) - s * e + (1.0_wp - active) * below(i)
-          pivot(i) = snow_capacity(i, k) * per_dt * active + s * g + (1.0_wp - active) * pivot(i)
-          this = top_temperature(i)
-          top_temperature(i) = merge(above, this, active > 0.5_wp)
-          this = top_conductivity(i)
-          top_conductivity(i) = merge(lambda, this, active > 0.5_wp)
-          this = top_thickness(i)
-          top_thickness(i) = merge(thickness, this, active > 0.5_wp)
+          below(i) = g * r * below(i) - s * e + absent * below(i)
+          pivot(i) = snow_capacity(i, k) * per_dt * active + s * g + absent * pivot(i)
+          top_temperature(i) = active * above + absent * top_temperature(i)
+          top_conductivity(i) = active * lambda + absent * top_conductivity(i)
+          top_thickness(i) = active * thickness + absent * top_thickness(i)
           melt(i) = melt(i) + active * snow_ice(i, k) * (latent_heat_fusion * per_dt)
         end do
       end do
@@ -230,8 +228,8 @@ contains
           r = inverse(i, j) * (source(i, j) + conductance(i, j) * d)
           e = old_flux(i, j) + conductance(i, j) * (d - r)
           s = heat_flux(i, k - 1)
-          change(i, k) = merge(r, d, active > 0.5_wp)
-          heat_flux(i, k) = merge(e, s, active > 0.5_wp)
+          change(i, k) = active * r + (1.0_wp - active) * d
+          heat_flux(i, k) = active * e + (1.0_wp - active) * s
         end do
       end do
       do k = 1, n_soil - 1
@@ -306,17 +304,16 @@ contains
     !f2py intent(in,out,copy) liquid, ice, temperature
     real(wp), parameter :: fusion = volumetric_fusion, per_fusion = 1.0_wp / volumetric_fusion
     real(wp), parameter :: capacity_step = volumetric_liquid - volumetric_ice
-    real(wp) :: added(n), b(n), per_entry(n)
-    real(wp) :: deficit, water, p, base, x, wet, solid, capacity
-    integer :: i, k
+    real(wp) :: added(n), coldest(n), lacking(n, n_soil), frozen(n, n_soil)
+    real(wp) :: deficit, water, base, solid
+    integer :: chosen(n + lanes), i, k, count
 
     do i = 1, n
       added(i) = top_heat(i) / layer_thickness(1)
-      b(i) = 1.0_wp / freezing_exponent(i)
-      per_entry(i) = 1.0_wp / freezing_entry(i)
+      coldest(i) = 0.0_wp
     end do
-    do k = 1, n_soil
-      if (supercooling == 0) then
+    if (supercooling == 0) then
+      do k = 1, n_soil
         do i = 1, n
           water = liquid(i, k) + ice(i, k)
           base = dry_capacity(i) + volumetric_ice * water
@@ -329,34 +326,111 @@ contains
           temperature(i, k) = freezing_point - (deficit - fusion * solid) / (base + capacity_step * (water - solid))
           added(i) = 0.0_wp
         end do
-      else
-        do i = 1, n
-          water = liquid(i, k) + ice(i, k)
-          base = dry_capacity(i) + volumetric_ice * water
-          deficit = fusion * ice(i, k) - added(i) &
-            - (temperature(i, k) - freezing_point) * (base + capacity_step * liquid(i, k))
-          p = freezing_exponent(i)
-          ! x = T_f - T; first point: where the curve has the present liquid water
-          wet = min(max(liquid(i, k), 1.0e-3_wp * theta_sat(i)), theta_sat(i))
-          x = min(freezing_entry(i) * exp(min(log(theta_sat(i) / wet) * b(i), 12.0_wp)), 80.0_wp)
-          capacity = (base + capacity_step * wet) * x
-          x = x - x * (capacity + fusion * (water - wet) - deficit) &
-            / (capacity + p * wet * (fusion - capacity_step * x))
-          x = min(max(x, freezing_entry(i)), 80.0_wp)
-          wet = theta_sat(i) * exp(-p * log(x * per_entry(i)))
-          capacity = (base + capacity_step * wet) * x
-          x = x - x * (capacity + fusion * (water - wet) - deficit) &
-            / (capacity + p * wet * (fusion - capacity_step * x))
-          solid = (deficit - (base + capacity_step * water) * x) / (fusion - capacity_step * x)
-          solid = max(0.0_wp, min(solid, water, deficit * per_fusion))
-          ice(i, k) = solid
-          liquid(i, k) = water - solid
-          temperature(i, k) = freezing_point - (deficit - fusion * solid) / (base + capacity_step * (water - solid))
-          added(i) = 0.0_wp
-        end do
-      end if
+      end do
+      return
+    end if
+    do k = 1, n_soil
+      do i = 1, n
+        base = dry_capacity(i) + volumetric_ice * (liquid(i, k) + ice(i, k))
+        deficit = fusion * ice(i, k) - added(i) &
+          - (temperature(i, k) - freezing_point) * (base + capacity_step * liquid(i, k))
+        lacking(i, k) = deficit
+        frozen(i, k) = 0.0_wp
+        coldest(i) = max(coldest(i), deficit)
+        added(i) = 0.0_wp
+      end do
     end do
+    ! Only tiles that lack heat somewhere hold ice; they are gathered to whole vectors
+    count = 0
+    do i = 1, n
+      chosen(count + 1) = i
+      if (coldest(i) > 0.0_wp) count = count + 1
+    end do
+    if (count == n) then
+      call frozen_water(n, n_soil, theta_sat, freezing_exponent, freezing_entry, dry_capacity, lacking, liquid, ice, frozen)
+    else if (count > 0) then
+      chosen(count + 1:) = chosen(count)
+      call frozen_water_some(count, lanes * ((count + lanes - 1) / lanes))
+    end if
+    do k = 1, n_soil
+      do i = 1, n
+        deficit = lacking(i, k)
+        solid = frozen(i, k)
+        water = liquid(i, k) + ice(i, k)
+        base = dry_capacity(i) + volumetric_ice * water
+        ice(i, k) = solid
+        liquid(i, k) = water - solid
+        temperature(i, k) = freezing_point - (deficit - fusion * solid) / (base + capacity_step * (water - solid))
+      end do
+    end do
+
+  contains
+
+    subroutine frozen_water_some(n_open, n_some)
+      !! `frozen_water` for the chosen tiles.
+      integer, intent(in) :: n_open, n_some
+      real(wp), dimension(n_some, 4) :: soil
+      real(wp), dimension(n_some, n_soil) :: some_lacking, some_liquid, some_ice, some_frozen
+      integer :: list(n_some), layer, j
+
+      list = chosen(:n_some)
+      soil(:, 1) = theta_sat(list)
+      soil(:, 2) = freezing_exponent(list)
+      soil(:, 3) = freezing_entry(list)
+      soil(:, 4) = dry_capacity(list)
+      do layer = 1, n_soil
+        some_lacking(:, layer) = lacking(list, layer)
+        some_liquid(:, layer) = liquid(list, layer)
+        some_ice(:, layer) = ice(list, layer)
+      end do
+      call frozen_water(n_some, n_soil, soil(1, 1), soil(1, 2), soil(1, 3), soil(1, 4), some_lacking, some_liquid, &
+        some_ice, some_frozen)
+      do layer = 1, n_soil
+        do j = 1, n_open
+          frozen(list(j), layer) = some_frozen(j, layer)
+        end do
+      end do
+    end subroutine frozen_water_some
   end subroutine phase_change
+
+  subroutine frozen_water(n, n_soil, theta_sat, freezing_exponent, freezing_entry, dry_capacity, deficit, liquid, ice, &
+      solid)
+    !! Ice that belongs to the enthalpy of each layer, 0 where no heat is lacking.
+    integer, intent(in) :: n, n_soil
+    real(wp), intent(in), dimension(n) :: theta_sat, freezing_exponent, freezing_entry, dry_capacity
+    real(wp), intent(in) :: deficit(n, n_soil)  ! enthalpy below that of the same water liquid at T_f, J m-3
+    real(wp), intent(in), dimension(n, n_soil) :: liquid, ice
+    real(wp), intent(out) :: solid(n, n_soil)
+    real(wp), parameter :: fusion = volumetric_fusion, per_fusion = 1.0_wp / volumetric_fusion
+    real(wp), parameter :: capacity_step = volumetric_liquid - volumetric_ice
+    real(wp) :: b(n), per_entry(n)
+    real(wp) :: lack, water, p, base, x, wet, capacity, amount
+    integer :: i, k
+
+    do i = 1, n
+      b(i) = 1.0_wp / freezing_exponent(i)
+      per_entry(i) = 1.0_wp / freezing_entry(i)
+    end do
+    do k = 1, n_soil
+      do i = 1, n
+        lack = deficit(i, k)
+        water = liquid(i, k) + ice(i, k)
+        base = dry_capacity(i) + volumetric_ice * water
+        p = freezing_exponent(i)
+        ! x = T_f - T; first point: where the curve has the present liquid water
+        wet = min(max(liquid(i, k), 1.0e-3_wp * theta_sat(i)), theta_sat(i))
+        x = min(freezing_entry(i) * exp(min(log(theta_sat(i) / wet) * b(i), 12.0_wp)), 80.0_wp)
+        capacity = (base + capacity_step * wet) * x
+        x = x - x * (capacity + fusion * (water - wet) - lack) / (capacity + p * wet * (fusion - capacity_step * x))
+        x = min(max(x, freezing_entry(i)), 80.0_wp)
+        wet = theta_sat(i) * exp(-p * log(x * per_entry(i)))
+        capacity = (base + capacity_step * wet) * x
+        x = x - x * (capacity + fusion * (water - wet) - lack) / (capacity + p * wet * (fusion - capacity_step * x))
+        amount = (lack - (base + capacity_step * water) * x) / (fusion - capacity_step * x)
+        solid(i, k) = max(0.0_wp, min(amount, water, lack * per_fusion))
+      end do
+    end do
+  end subroutine frozen_water
 
   subroutine advect_heat(n, n_soil, layer_thickness, dry_capacity, liquid_before, liquid, ice, water_flux, &
       inflow_temperature, root_uptake, lateral_runoff, temperature, inflow_heat, outflow_heat, uptake_heat)

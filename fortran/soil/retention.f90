@@ -38,16 +38,21 @@ contains
     real(wp), intent(in) :: lowest_head  !! head at which very dry soil is held, m (negative, -1e5 say)
     real(wp), intent(out) :: head(n, n_layer)  !! soil water head, m
     integer :: i, k
-    real(wp) :: log_se, log_ratio, inverse_m, se, s
+    real(wp) :: log_se, log_ratio, se, s
+    real(wp), dimension(n) :: inverse_m, inverse_n, per_alpha
+    do i = 1, n
+      inverse_m(i) = vg_n(i) / (vg_n(i) - 1.0_wp)
+      inverse_n(i) = 1.0_wp / vg_n(i)
+      per_alpha(i) = 1.0_wp / alpha(i)
+    end do
     do k = 1, n_layer
       do i = 1, n
-        inverse_m = vg_n(i) / (vg_n(i) - 1.0_wp)
         se = saturation(theta(i, k), ice(i, k), theta_sat(i), theta_res(i))
-        log_se = log(se) * inverse_m
+        log_se = log(se) * inverse_m(i)
         s = exp(log_se)
         ! alpha |h| = ((1 - s)/s)^(1/n); the floor stands for h = 0 without a branch
-        log_ratio = (log(max(1.0_wp - s, 1.0e-30_wp)) - log_se) / vg_n(i)
-        head(i, k) = max(lowest_head, -exp(log_ratio) / alpha(i))
+        log_ratio = (log(max(1.0_wp - s, 1.0e-30_wp)) - log_se) * inverse_n(i)
+        head(i, k) = max(lowest_head, -exp(log_ratio) * per_alpha(i))
       end do
     end do
   end subroutine retention_head

@@ -31,6 +31,7 @@ module concerto_soil_water
   !> and a full column with no capacity could not begin to drain
   real(wp), parameter :: least_suction = 0.01_wp
   integer, parameter :: lanes = 16  !! blocks are multiples of this, so that every tile meets the same vector code
+  real(wp), parameter :: large = 1.0e30_wp  !! s, any time
   integer, parameter :: most_passes = 63  !! sub-steps, tried ones included, before a tile takes the rest at once
 
 contains
@@ -248,13 +249,16 @@ contains
     real(wp), dimension(n, n_layer) :: head, conductivity, slope, potential, impedance
     real(wp), dimension(n, n_layer) :: diagonal, right, upper, lower, head_change
     real(wp), dimension(n, 0:n_layer) :: q  ! through the bottom of each layer; 0: through the surface
-    real(wp), dimension(n) :: inverse_m, m, inverse_n, potential_power, potential_scale, potential_point, inverse_step
+    real(wp), dimension(n) :: inverse_m, m, per_pore, raised, potential_power, potential_scale, potential_point, inverse_step
     real(wp), dimension(n) :: step, change, weight, bottom_slope, least_rest, least_e
+    real(wp), dimension(n) :: per_alpha, scale_k, surface_s
     real(wp), dimension(n) :: surface_capacity, surface_slope, surface_conductivity, surface_potential
     real(wp), dimension(n_layer) :: inverse_distance, inverse_thickness
+    logical :: any_raised
+    real(wp) :: whole
     real(wp) :: pore, se, log_se, log_s, s, rest, log_rest, e, f, inverse_head, conductivity_se, x
     real(wp) :: h1, h2, k1, k2, dh, ratio, k_gravity, k_integral, flow, a, b, open, weight_up, weight_down
-    real(wp) :: inverse, dh_flux, dh_ponded, gap, excess, content, updated, accepted, factor, surface_s, eighth
+    real(wp) :: inverse, dh_flux, dh_ponded, gap, excess, content, updated, accepted, factor, eighth, pass_on
     integer :: i, k, pass
 
     do k = 1, n_layer - 1
@@ -266,41 +270,64 @@ contains
     do i = 1, n
       m(i) = 1.0_wp - 1.0_wp / vg_n(i)
       inverse_m(i) = 1.0_wp / m(i)
-      inverse_n(i) = 1.0_wp / vg_n(i)
+      per_pore(i) = 1.0_wp / theta_sat(i)
       ! phi = K_s (1 - m)/alpha * integral of s^(p-1) 4 sinh^2(m/2 ln(1 - s)) ds with p + 2 = m (l + 1) + 1:
       ! exact for s << 1, elsewhere by one-point Gauss-Jacobi quadrature (node (p + 2)/(p + 3)) times a fitted
       ! 1 + 0.74 s^8: within 10 % of the integral for the texture classes
-      potential_power(i) = max(m(i) * (vg_l(i) + 1.0_wp) + 1.0_wp, 0.05_wp)
+      x = m(i) * (vg_l(i) + 1.0_wp) + 1.0_wp
+      potential_power(i) = max(x, 0.05_wp)
+      raised(i) = potential_power(i) - x
       x = exp(vg_n(i) * log(alpha(i) * least_suction))
       least_rest(i) = x / (1.0_wp + x)
       least_e(i) = exp(m(i) * log(least_rest(i)))
       potential_point(i) = potential_power(i) / (potential_power(i) + 1.0_wp)
       potential_scale(i) = k_sat(i) * (1.0_wp - m(i)) / (alpha(i) * potential_power(i) * potential_point(i)**2)
-      potential_power(i) = potential_power(i) - 2.0_wp
-      log_s = -log(1.0_wp + exp(vg_n(i) * log(alpha(i) * max(-surface_head, 1.0e-12_wp))))
-      surface_s = exp(log_s)
-      f = 1.0_wp - exp(m(i) * log(max(1.0_wp - surface_s, 1.0e-30_wp)))
-      f = merge(1.0_wp, f, surface_head >= 0.0_wp)
-      surface_conductivity(i) = k_sat(i) * exp(vg_l(i) * m(i) * log_s) * f * f
-      eighth = surface_s * surface_s
+      per_alpha(i) = 1.0_wp / alpha(i)
+      scale_k(i) = potential_scale(i) / k_sat(i)
+      surface_s(i) = 1.0_wp
+      surface_conductivity(i) = k_sat(i)
+    end do
+    if (surface_head < 0.0_wp) then
+      do i = 1, n
+        log_s = -log(1.0_wp + exp(vg_n(i) * log(-alpha(i) * surface_head)))
+        s = exp(log_s)
+        f = 1.0_wp - exp(m(i) * log(max(1.0_wp - s, 1.0e-30_wp)))
+        surface_s(i) = s
+        surface_conductivity(i) = k_sat(i) * exp(vg_l(i) * m(i) * log_s) * f * f
+        potential_scale(i) = potential_scale(i) * exp((potential_power(i) - 2.0_wp) * log_s)
+      end do
+    end if
+    do i = 1, n
+      eighth = surface_s(i) * surface_s(i)
       eighth = eighth * eighth
       eighth = eighth * eighth
-      x = (m(i) * log(1.0_wp - surface_s * potential_point(i)))**2
-      surface_potential(i) = potential_scale(i) * exp(potential_power(i) * log_s) * x &
+      x = (m(i) * log(1.0_wp - surface_s(i) * potential_point(i)))**2
+      surface_potential(i) = potential_scale(i) * x &
         * (1.0_wp + x * (1.0_wp / 12.0_wp) * (1.0_wp + x * (1.0_wp / 30.0_wp))) * (1.0_wp + 0.74_wp * eighth)
     end do
+    ! square root of 10^(-6 ice/theta_sat)
     do k = 1, n_layer
-      do i = 1, n
-        impedance(i, k) = exp(-6.907755278982137_wp * ice(i, k) / theta_sat(i))  ! square root of 10^(-6 ice/theta_sat)
-      end do
+      if (any(ice(:, k) > 0.0_wp)) then
+        do i = 1, n
+          impedance(i, k) = exp(-6.907755278982137_wp * ice(i, k) * per_pore(i))
+        end do
+      else
+        do i = 1, n
+          impedance(i, k) = 1.0_wp
+        end do
+      end if
     end do
 
+    any_raised = any(raised > 0.0_wp)  ! by exactly 1 elsewhere
+
     do pass = first_pass, last_pass
+      whole = merge(large, 0.0_wp, pass == most_passes)
       do i = 1, n
         a = trial(i)
         b = remaining(i)
         b = merge(b, dt, b > 0.0_wp)  ! a tile that is done computes on with weight 0
-        step(i) = merge(b, min(a, b), pass == most_passes .or. a > 0.8_wp * b)
+        x = merge(large, 0.0_wp, a > 0.8_wp * b) + whole
+        step(i) = min(max(a, x), b)
         inverse_step(i) = 1.0_wp / step(i)
         change(i) = 0.0_wp
       end do
@@ -315,11 +342,16 @@ contains
           s = exp(log_s)
           rest = max(1.0_wp - s, 1.0e-9_wp)
           log_rest = log(rest)
-          inverse_head = alpha(i) * exp((log_s - log_rest) * inverse_n(i))
           e = exp(m(i) * log_rest)
           f = 1.0_wp - e
+          ! alpha (s/rest)^(1/n) with 1/n = 1 - m and s^m = se, and its reciprocal, from one division
+          ratio = 1.0_wp / (s * e * se * rest)
+          inverse_head = alpha(i) * (s * e) * (s * e) * ratio
+          x = se * rest
+          x = x * x * ratio * per_alpha(i)
+          pass_on = e * rest
           conductivity_se = k_sat(i) * exp(vg_l(i) * log_se)
-          head(i, k) = merge(0.0_wp, -1.0_wp / inverse_head, se >= 1.0_wp)
+          head(i, k) = merge(0.0_wp, -x, se >= 1.0_wp)
           conductivity(i, k) = merge(k_sat(i), conductivity_se * f * f, se >= 1.0_wp)
           inverse_head = min(inverse_head, 1.0_wp / least_suction)
           rest = max(rest, least_rest(i))
@@ -332,10 +364,20 @@ contains
           eighth = eighth * eighth
           eighth = eighth * eighth
           x = (m(i) * log(1.0_wp - s * potential_point(i)))**2
-          potential(i, k) = potential_scale(i) * exp(potential_power(i) * log_s) * x &
+          ! s^(m (l + 1) - 1) = se^(l + 1)/s
+          potential(i, k) = scale_k(i) * conductivity_se * (se * se * pass_on * ratio) * x &
             * (1.0_wp + x * (1.0_wp / 12.0_wp) * (1.0_wp + x * (1.0_wp / 30.0_wp))) * (1.0_wp + 0.74_wp * eighth)
         end do
       end do
+      if (any_raised) then
+        do k = 1, n_layer
+          do i = 1, n
+            se = (theta(i, k) - theta_res(i)) / max(theta_sat(i) - ice(i, k) - theta_res(i), smallest_pore)
+            log_se = log(min(max(se, dry_limit), 1.0_wp))
+            potential(i, k) = potential(i, k) * exp(raised(i) * inverse_m(i) * log_se)
+          end do
+        end do
+      end if
       do k = 1, n_layer
         do i = 1, n
           diagonal(i, k) = diagonal(i, k) * inverse_step(i)

@@ -40,20 +40,23 @@ def progress(title: str, total: int, quiet: bool = False):
     yield advance
 
 
-def show(*tables) -> None:
-    """Print tables: as wide as the terminal, or 120 columns into a pipe or a file; no blanks at the ends of lines."""
-    import io
+def table_width() -> int:
+    """Columns for a table: those of the terminal or of COLUMNS, else 120 (a pipe or a file)."""
     import os
     import shutil
 
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return max(shutil.get_terminal_size().columns, 40)
+    return 120
+
+
+def show(*tables) -> None:
+    """Print tables, coloured only on a terminal, without blanks at the ends of lines."""
+    import io
+
     from rich.console import Console
 
-    try:
-        terminal = sys.stdout.isatty()
-        wide = terminal or os.environ.get("COLUMNS", "").isdigit()
-        width = max(shutil.get_terminal_size().columns, 40) if wide else 120
-    except (ValueError, OSError):
-        terminal, width = False, 120
+    terminal, width = sys.stdout.isatty(), table_width()
     # rich writes into memory, in colour only for a terminal that wants it
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, legacy_windows=False)
     for table in tables:

@@ -363,7 +363,8 @@ def _hold_water(site) -> bool:
     prescribed = flags is not None and np.mean(flags == 5) > 0.9
     if site.igbp == "CRO" and prescribed:
         site.report.append(
-            "cropland without measured rain, irrigation unknown: soil water is held unstressed (--set hold_soil_water=0 to change)"
+            "cropland without measured rain, irrigation unknown: soil water is held unstressed "
+            "(--set hold_soil_water=0 to change)"
         )
         return True
     return False

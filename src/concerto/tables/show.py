@@ -22,12 +22,17 @@ def _find(entries, pattern):
     return found
 
 
-def _table(title, columns, rows, whole=0):
-    """Print a table; its first ``whole`` columns are never broken."""
+def _table(title, columns, rows, whole=0, spare=()):
+    """Print a table; its first ``whole`` columns are never broken, the ``spare`` ones left out where it is narrow."""
     from rich.table import Table
     from rich.text import Text
 
-    from concerto.simulation.progress import show
+    from concerto.simulation.progress import show, table_width
+
+    width = table_width()
+    left_out = spare if width < 64 else spare[:1] if width < 96 else ()
+    kept = [k for k, column in enumerate(columns) if column not in left_out]
+    columns, rows = [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for k, column in enumerate(columns):
@@ -65,6 +70,7 @@ def show_variables(pattern: str, as_json: bool = False) -> None:
             for e in found
         ],
         whole=2,
+        spare=("bounds", "kind"),
     )
 
 
@@ -99,6 +105,7 @@ def show_parameters(pattern: str, as_json: bool = False) -> None:
         ("name", "unit", "value", "bounds", "meaning", "source"),
         [(e.name, e.units, span(e), _bounds(e), e.long_name, e.source) for e in found],
         whole=3,
+        spare=("source", "bounds"),
     )
     few = [e for e in found if e.per_pft]
     if 0 < len(few) <= 4:
