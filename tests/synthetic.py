@@ -130,7 +130,7 @@ def site_file(
     leaf_area=False,
     start_day="2003-01-01",
 ):
-    """A tower file in the layout of the example sites: ALMA names, local standard time, one year of generated weather."""
+    """A tower file in the layout of the example sites: ALMA names, local standard time, a year of generated weather."""
     import netCDF4
 
     normals = climate_normals()[climate]

@@ -12,9 +12,10 @@ CHOICES = [
     (name, choice) for name, entry in loader.options().items() for choice in entry.choices if choice != entry.default
 ]
 
-# Round-off, with a reserve over what is seen (in comments). Water: the column holds up to 3e3 kg m-2, last bit 5e-13. Carbon:
-# pools of tens of kg m-2, last bit 4e-15. Energy: the enthalpy of 8 m of frozen soil reaches 1e9 J m-2, last bit 1e-7,
-# so that its change is uncertain by a few 1e-7 J m-2, divided by the step of 300 s or more.
+# Round-off, with a reserve over what is seen (in comments). Water: the column holds up to 3e3 kg m-2, last bit 5e-13.
+# Carbon: pools of tens of kg m-2, last bit 4e-15. Energy: the enthalpy of 8 m of
+# frozen soil reaches 1e9 J m-2, last bit 1e-7, so that its change is uncertain by a few 1e-7 J m-2, divided by the step
+# of 300 s or more.
 LIMITS = {"water": 1e-10, "energy": 1e-8, "carbon": 1e-13}  # kg m-2, W m-2, kg m-2 in a step; seen 2e-12, 4e-9, 3e-15
 
 

@@ -27,8 +27,7 @@ path, out, steps, settings = sys.argv[2], sys.argv[3], int(sys.argv[4]), json.lo
 run = new_state(co.open_site(path, spinup="none", **settings))
 export(run, out + ".bin", steps)
 results = run.tiles.advance(run.forcing[:, :, :steps], run.ends[:steps], ("nee", "latent_heat"))
-np.savez(out + ".npz", nee=results["nee"], latent_heat=results["latent_heat"], state=run.tiles._unblock(run.tiles.state),
-         module=co.simulation.tiles._core.__file__)
+np.savez(out + ".npz", **results, state=run.tiles._unblock(run.tiles.state), module=co.simulation.tiles._core.__file__)
 """
 
 

@@ -23,9 +23,10 @@ YEAR = 8760
 CMIP = {
     "gpp": "kg m-2 s-1", "ra": "kg m-2 s-1", "rh": "kg m-2 s-1", "npp": "kg m-2 s-1", "nbp": "kg m-2 s-1",
     "nee": "umol m-2 s-1", "hfls": "W m-2", "hfss": "W m-2", "hfdsl": "W m-2", "rns": "W m-2", "rsds": "W m-2",
-    "rsus": "W m-2", "rlds": "W m-2", "rlus": "W m-2", "evspsbl": "kg m-2 s-1", "tran": "kg m-2 s-1", "mrros": "kg m-2 s-1",
-    "mrrob": "kg m-2 s-1", "mrso": "kg m-2", "snw": "kg m-2", "snd": "m", "ts": "K", "tas": "K", "tsl": "K", "lai": "1",
-    "cVeg": "kg m-2", "cLitter": "kg m-2", "cSoil": "kg m-2", "ustar": "m s-1", "prra": "kg m-2 s-1", "prsn": "kg m-2 s-1",
+    "rsus": "W m-2", "rlds": "W m-2", "rlus": "W m-2", "evspsbl": "kg m-2 s-1", "tran": "kg m-2 s-1",
+    "mrros": "kg m-2 s-1", "mrrob": "kg m-2 s-1", "mrso": "kg m-2", "snw": "kg m-2", "snd": "m", "ts": "K", "tas": "K",
+    "tsl": "K", "lai": "1", "cVeg": "kg m-2", "cLitter": "kg m-2", "cSoil": "kg m-2", "ustar": "m s-1",
+    "prra": "kg m-2 s-1", "prsn": "kg m-2 s-1",
 }  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def test_radiation_becomes_turbulent_and_ground_heat(api):
 
 
 def test_water_that_falls_is_found_again(api):
-    """The canopy's water is not in the output: 0.1 kg m-2 per leaf and stem area in summer, snow of 20 kg m-2 in winter."""
+    """The canopy's water is not in the output: 0.1 kg m-2 per leaf and stem area in summer, 20 as snow in winter."""
     fluxes = (api.prra + api.prsn - api.evspsbl - api.mrros - api.mrrob).values * STEP
     stored = (api.mrso + api.snw).values
     canopy = np.cumsum(fluxes[1:]) - (stored[1:] - stored[0])  # more or less than at the start

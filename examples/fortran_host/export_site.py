@@ -1,4 +1,4 @@
-"""Writes forcing, parameters and initial state of a tower file for the Fortran host: export_site.py FILE.nc OUT.bin [STEPS]."""
+"""Writes forcing, parameters and new state of a tower for the Fortran host: export_site.py FILE.nc OUT.bin [STEPS]."""
 
 import sys
 

@@ -147,7 +147,7 @@ contains
                               displacement, log_height, cover, longwave_canopy, longwave_ground, exchange_mutual, &
                               exchange_canopy, exchange_ground, capacity, active, shortwave_canopy, shortwave_ground, &
                               magnus_factor, magnus_offset, latent_ground, water_rate, ice_share, dew_ice, dew_limit, &
-                              molar_to_velocity
+                              molar_to_velocity, root, inverse_root
     ! lagging from sweep to sweep
     real(wp), dimension(n) :: zeta, transfer, stability, air_conductance, leaf_conductance, path_conductance, &
                               virtual_difference, bracket_low, bracket_high, excess_low, excess_high, buoyancy, &
@@ -205,6 +205,8 @@ contains
       canopy_air_humidity(i) = specific_humidity(i)
       zeta(i) = 0.0_wp
       transfer(i) = (von_karman / log_height(i))**2
+      root(i) = exp(-log_height(i) * 0.33333333333333333_wp)
+      inverse_root(i) = 1.0_wp / root(i)
       stability(i) = 1.0_wp
       buoyancy(i) = 0.0_wp
       virtual_difference(i) = 0.0_wp
@@ -248,7 +250,8 @@ contains
         excess_high(i) = r
       end do
       call surface_layer_update(n, gustiness, height, roughness, log_height, wind_speed, theta_virtual, &
-                                virtual_difference, zeta, transfer, friction_velocity, air_conductance)
+                                virtual_difference, root, inverse_root, zeta, transfer, friction_velocity, &
+                                air_conductance)
       call within_canopy(n, canopy_height, vai, wind_extinction, displacement, roughness, ground_roughness, cover, &
                          friction_velocity, buoyancy, stability, path_conductance)
       do i = 1, n

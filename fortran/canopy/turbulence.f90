@@ -40,7 +40,7 @@ contains
     real(wp), intent(out) :: theta_star(n)  !! temperature scale, positive when stable, K
     real(wp), intent(out) :: resistance_momentum(n)  !! s m-1
     real(wp), intent(out) :: resistance_heat(n)  !! s m-1
-    real(wp), dimension(n) :: richardson, log_m, log_h, ratio_m, ratio_h, f_m, f_h, slope_m, slope_h
+    real(wp), dimension(n) :: richardson, log_m, log_h, ratio_m, ratio_h, root_m, root_h, f_m, f_h, slope_m, slope_h
     integer :: i, k
 
     do i = 1, n
@@ -48,6 +48,8 @@ contains
       ratio_h(i) = roughness_heat(i) / height(i)
       log_m(i) = -log(ratio_m(i))
       log_h(i) = -log(ratio_h(i))
+      root_m(i) = exp(-log_m(i) * 0.33333333333333333_wp)
+      root_h(i) = exp(log_h(i) * 0.33333333333333333_wp)
       richardson(i) = gravity * height(i) * (theta_air(i) - theta_surface(i)) / (theta_air(i) * wind(i) * wind(i))
     end do
     call first_zeta(n, richardson, log_m, log_h, ratio_m, ratio_h, zeta)
@@ -55,13 +57,13 @@ contains
       zeta(i) = within_limits(zeta(i), richardson(i), zeta_neutral)
     end do
     do k = 1, updates
-      call profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, f_m, f_h, slope_m, slope_h)
+      call profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, root_m, root_h, f_m, f_h, slope_m, slope_h)
       do i = 1, n
         zeta(i) = within_limits(newton(zeta(i), richardson(i), f_m(i), f_h(i), slope_m(i), slope_h(i)), &
                                 richardson(i), zeta_neutral)
       end do
     end do
-    call profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, f_m, f_h, slope_m, slope_h)
+    call profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, root_m, root_h, f_m, f_h, slope_m, slope_h)
     do i = 1, n
       friction_velocity(i) = von_karman * wind(i) / f_m(i)
       theta_star(i) = von_karman * (theta_air(i) - theta_surface(i)) / f_h(i)
@@ -71,7 +73,8 @@ contains
   end subroutine surface_layer
 
   pure subroutine surface_layer_update(n, gustiness, height, roughness, log_height, wind, theta_air, &
-                                       theta_difference, zeta, transfer, friction_velocity, conductance_heat)
+                                       theta_difference, root, inverse_root, zeta, transfer, friction_velocity, &
+                                       conductance_heat)
     !! One Newton update with equal roughness for momentum and heat, for use inside a sweep in which the surface
     !! temperature changes too. zeta = 0 or of the wrong sign starts from the closed form. The profiles are carried to
     !! the new zeta by their derivative, which is exact on the stable side up to zeta = 1.
@@ -83,6 +86,8 @@ contains
     real(wp), intent(in) :: wind(n)  !! mean wind speed (floored), m s-1
     real(wp), intent(in) :: theta_air(n)  !! virtual potential temperature at the reference height, K
     real(wp), intent(in) :: theta_difference(n)  !! virtual potential temperature, air minus surface, K
+    real(wp), intent(in) :: root(n)  !! cube root of roughness/height, -
+    real(wp), intent(in) :: inverse_root(n)  !! cube root of height/roughness, -
     real(wp), intent(inout) :: zeta(n)  !! stability, -
     real(wp), intent(inout) :: transfer(n)  !! k^2/(F_m F_h) of the last update; start with the neutral value, -
     real(wp), intent(out) :: friction_velocity(n)  !! m s-1
@@ -111,7 +116,7 @@ contains
       start = merge(change, start, change * richardson(i) > 0.0_wp)
       zeta(i) = within_limits(start, richardson(i), 0.0_wp)
     end do
-    call profiles(n, zeta, log_height, log_height, ratio, ratio, f_m, f_h, slope_m, slope_h)
+    call profiles(n, zeta, log_height, log_height, ratio, ratio, root, inverse_root, f_m, f_h, slope_m, slope_h)
     do i = 1, n
       change = within_limits(newton(zeta(i), richardson(i), f_m(i), f_h(i), slope_m(i), slope_h(i)), richardson(i), &
                              0.0_wp) - zeta(i)
@@ -211,10 +216,11 @@ contains
     end do
   end subroutine within_canopy
 
-  pure subroutine profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, f_m, f_h, slope_m, slope_h)
+  pure subroutine profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, root_ratio_m, root_ratio_h, f_m, f_h, slope_m, slope_h)
     !! Integrated profiles F (wind = u*/k F_m, heat alike) and their derivatives with zeta.
     integer, intent(in) :: n
     real(wp), intent(in) :: zeta(n), log_m(n), log_h(n), ratio_m(n), ratio_h(n)
+    real(wp), intent(in) :: root_ratio_m(n), root_ratio_h(n)  ! ratio_m**(1/3) and ratio_h**(-1/3)
     real(wp), intent(out) :: f_m(n), f_h(n), slope_m(n), slope_h(n)
     real(wp), parameter :: a_m = 1.14_wp  ! 3 x 0.7 k^(2/3), rounded as in the source
     real(wp), parameter :: a_h = 0.80_wp  ! 3 x 0.9 k^(4/3), rounded as in the source
@@ -231,15 +237,17 @@ contains
       stable = z >= 0.0_wp
       s = max(z, 0.0_wp)
       far = max(s, 1.0_wp)
-      stable_part = 5.0_wp * min(s, 1.0_wp) + 4.0_wp * log(far) + far - 1.0_wp
+      u = max(-z, 1.0e-6_wp)
+      ! one logarithm serves both sides; what the other side makes of it is not selected
+      unstable_m = merge(far, u, stable)
+      log_part = log(unstable_m)
+      stable_part = 5.0_wp * min(s, 1.0_wp) + 4.0_wp * log_part + far - 1.0_wp
       stable_slope = merge(4.0_wp / far + 1.0_wp, 5.0_wp, s > 1.0_wp)
 
-      u = max(-z, 1.0e-6_wp)
       inverse_u = 1.0_wp / u
       um = min(u, free_momentum)
       uh = min(u, free_heat)
-      log_part = log(u) * 0.33333333333333333_wp
-      third = exp(log_part)
+      third = exp(log_part * 0.33333333333333333_wp)
       inverse_third = third * third * inverse_u
       xm2 = sqrt(1.0_wp + 16.0_wp * um)
       xm = sqrt(xm2)
@@ -247,8 +255,8 @@ contains
       ! lower end: z0/L, which a rough surface brings into free convection too
       u0m = u * ratio_m(i)
       u0h = u * ratio_h(i)
-      third_0 = third * exp(-log_m(i) * 0.33333333333333333_wp)
-      inverse_third_0 = inverse_third * exp(log_h(i) * 0.33333333333333333_wp)
+      third_0 = third * root_ratio_m(i)
+      inverse_third_0 = inverse_third * root_ratio_h(i)
       x02 = sqrt(1.0_wp + 16.0_wp * min(u0m, free_momentum))
       x0 = sqrt(x02)
       y0 = sqrt(1.0_wp + 16.0_wp * min(u0h, free_heat))

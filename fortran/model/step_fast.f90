@@ -565,6 +565,7 @@ contains
       diagnostics(i, diagnostic_canopy_conductance) = conductance_sun(i) * area_sunlit(i) + conductance_shade(i) * area_shaded(i)
       diagnostics(i, diagnostic_absorbed_par) = par_sunlit(i) * area_sunlit(i) + par_shaded(i) * area_shaded(i)
       diagnostics(i, diagnostic_canopy_convergence) = last_change(i)
+      diagnostics(i, diagnostic_canopy_water) = state(i, state_canopy_liquid) + state(i, state_canopy_ice)
       diagnostics(i, diagnostic_vegetation_carbon) = state(i, state_carbon_labile) + state(i, state_carbon_leaf) &
         + state(i, state_carbon_fine_root) + state(i, state_carbon_sapwood) + state(i, state_carbon_heartwood) &
         + state(i, state_carbon_seed) + state(i, state_carbon_npp_day) + state(i, state_carbon_growth_buffer)

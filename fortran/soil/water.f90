@@ -325,7 +325,8 @@ contains
       do i = 1, n
         a = trial(i)
         b = remaining(i)
-        b = merge(b, dt, b > 0.0_wp)  ! a tile that is done computes on with weight 0
+        open = merge(1.0_wp, 0.0_wp, b > 0.0_wp)
+        b = open * b + (1.0_wp - open) * dt  ! a tile that is done computes on with weight 0
         x = merge(large, 0.0_wp, a > 0.8_wp * b) + whole
         step(i) = min(max(a, x), b)
         inverse_step(i) = 1.0_wp / step(i)
@@ -351,8 +352,9 @@ contains
           x = x * x * ratio * per_alpha(i)
           pass_on = e * rest
           conductivity_se = k_sat(i) * exp(vg_l(i) * log_se)
-          head(i, k) = merge(0.0_wp, -x, se >= 1.0_wp)
-          conductivity(i, k) = merge(k_sat(i), conductivity_se * f * f, se >= 1.0_wp)
+          open = merge(0.0_wp, 1.0_wp, se >= 1.0_wp)
+          head(i, k) = -open * x
+          conductivity(i, k) = open * (conductivity_se * f * f) + (1.0_wp - open) * k_sat(i)
           inverse_head = min(inverse_head, 1.0_wp / least_suction)
           rest = max(rest, least_rest(i))
           e = max(e, least_e(i))

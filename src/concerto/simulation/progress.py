@@ -51,12 +51,13 @@ def table_width() -> int:
 
 
 def show(*tables) -> None:
-    """Print tables, coloured only on a terminal, without blanks at the ends of lines."""
+    """Print tables, in bold and grey only on a terminal (not with NO_COLOR), without blanks at the ends of lines."""
     import io
+    import os
 
     from rich.console import Console
 
-    terminal, width = sys.stdout.isatty(), table_width()
+    terminal, width = sys.stdout.isatty() and not os.environ.get("NO_COLOR"), table_width()
     # rich writes into memory, in colour only for a terminal that wants it
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, legacy_windows=False)
     for table in tables:

@@ -166,6 +166,10 @@ def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: in
         solved = carbon_equilibrium(tiles, drivers)
     plant, soil = float(solved["vegetation_residual"].max()), float(solved["soil_residual"].max())
     years = length * tiles.time_step / 31557600.0
+    age = tiles.parameter("stand_age")
+    if age.max() > 0:
+        ages = sorted({f"{a:g}" for a in age[age > 0]}, key=float)
+        words += f", wood of a stand of {' or '.join(ages)} years (parameter stand_age; 0: equilibrium)"
     return {
         "state": f"periodic over {years:.1f} years{words}; change over one more cycle: plants {plant:.1e}, soil carbon {soil:.1e}",
         "vegetation_residual": plant,
