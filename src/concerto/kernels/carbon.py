@@ -302,19 +302,19 @@ def vegetation_day(
 
 
 # ---- decomposition
-def decomposition_scheme(name, sand=43.0, clay=18.0, lignin=0.2):
+def decomposition_scheme(name, sand=43.0, clay=18.0, lignin=0.2, n_pool=None):
     """Rates (..., pool), transfer fractions (..., receiver, donor) and respired fractions (..., pool) of
     a scheme.
 
     ``name`` is ``cencn``, ``rothc``, ``century`` or ``yasso07``; sand and clay in per cent, ``lignin``
     (share of structural
-    litter) acts in ``century`` only. Rates in s-1.
+    litter) acts in ``century`` only. Rates in s-1. ``n_pool`` beyond those of the scheme adds empty pools.
     """
     scheme = tables.schemes()[name]
     return _run(
         core.concerto_decomposition.decomposition_scheme,
         dict(sand=sand, clay=clay, lignin=lignin),
-        n_pool=len(scheme.pools),
+        n_pool=n_pool or len(scheme.pools),
         scheme=scheme.number,
     )
 
@@ -522,6 +522,7 @@ def carbon_equilibrium(
     metabolic=0.25,
     cellulose=0.5,
     dpm_rpm_ratio=0.25,
+    stand_age=0.0,
     **traits,
 ):
     """Plant and soil carbon that return to themselves after a cycle of daily drivers.
@@ -533,6 +534,7 @@ def carbon_equilibrium(
     rate, transfer, respired : of `decomposition_scheme`, broadcast over the tiles
     n_cycle : cycles of the plant step (the soil and heartwood are solved directly)
     root_rate, sapwood_rate : respiration per carbon at 20 degC, s-1
+    stand_age : years since the stand began to grow, 0 for wood in equilibrium
 
     Returns
     -------
@@ -549,6 +551,7 @@ def carbon_equilibrium(
             metabolic=metabolic,
             cellulose=cellulose,
             dpm_rpm_ratio=dpm_rpm_ratio,
+            stand_age=stand_age,
         )
     )
     names = (*POOLS, "stress_memory")

@@ -14,6 +14,10 @@ from concerto.tables import loader
 
 DRIVERS = tuple(name for name, e in loader.variables("diagnostic").items() if e.role == "driver")
 PLANT_POOLS = ("labile", "leaf", "fine_root", "sapwood", "heartwood", "seed")
+TRAITS = (
+    "specific_leaf_area", "maximum_leaf_area", "woody", "root_leaf_ratio", "labile_time", "reserve_ratio", "seed_share",
+    "leaf_longevity", "fine_root_longevity", "sapwood_longevity", "seed_longevity", "mortality",
+)  # fmt: skip
 PLANT_YEARS = 600  # plant carbon is cycled this long; wood needs a few times its life span
 
 
@@ -74,56 +78,35 @@ def carbon_equilibrium(tiles, drivers) -> dict:
     dict of arrays (tile,): ``vegetation_residual`` and ``soil_residual`` (relative change over one more cycle),
     ``gpp``, ``npp``, ``rh`` of the cycle (kg m-2)
     """
-    names = loader.parameters()
-    n, padded = tiles.n_tile, -(-tiles.n_tile // 16) * 16
-    index = np.minimum(np.arange(padded), n - 1)
-    n_pool, n_day = loader.layers()["soil_carbon_pool"], len(drivers[DRIVERS[0]])
-    table = tiles._unblock(tiles.parameters)[index]
+    from concerto.kernels import carbon as kernel
 
     def p(name):
-        return np.asfortranarray(table[:, names[name].column - 1])
+        return tiles.parameter(name)
 
-    scheme = int(tiles._option_numbers[list(loader.options()).index("soil_carbon")])
+    scheme = tiles.options.get("soil_carbon", loader.options()["soil_carbon"].default)
     prescribed = tiles.options.get("phenology") == "prescribed"
-    driver = np.empty((padded, len(DRIVERS), n_day), order="F")
-    for k, name in enumerate(DRIVERS):
-        driver[:, k, :] = drivers[name][:, index].T
-    rate, transfer, respired = _core.concerto_decomposition.decomposition_scheme(
-        n_pool=n_pool, scheme=scheme, sand=p("sand"), clay=p("clay"), lignin=np.zeros(padded)
-    )
-    rate = np.asfortranarray(rate * p("decomposition_rate")[:, None])
-    pools = {name: np.asfortranarray(tiles.get(f"carbon_{name}")[index]) for name in PLANT_POOLS}
-    memory = np.asfortranarray(tiles.get("stress_memory")[index])
-    carbon = np.asfortranarray(tiles.get("soil_carbon")[index])
-    zero = np.zeros(padded)
-    years = n_day / 365.25
-    out = _core.concerto_carbon_spinup.carbon_spinup(
-        n_cycle=max(int(PLANT_YEARS / years), 10), scheme=scheme, driver=driver,
-        specific_leaf_area=p("specific_leaf_area"), maximum_leaf_area=p("maximum_leaf_area"), woody=p("woody"),
-        root_leaf_ratio=p("root_leaf_ratio"), labile_time=p("labile_time"),
-        flush_time=zero if prescribed else p("flush_time"), shed_time=zero if prescribed else p("shed_time"),
-        reserve_ratio=p("reserve_ratio"), growth_fraction=p("growth_respiration"), seed_share=p("seed_share"),
-        leaf_longevity=p("leaf_longevity"), fine_root_longevity=p("fine_root_longevity"),
-        sapwood_longevity=p("sapwood_longevity"), seed_longevity=p("seed_longevity"), mortality=p("mortality"), stand_age=p("stand_age"),
+    n_pool = loader.layers()["soil_carbon_pool"]
+    years = len(drivers[DRIVERS[0]]) / 365.25
+    rate, transfer, respired = kernel.decomposition_scheme(scheme, sand=p("sand"), clay=p("clay"), n_pool=n_pool)
+    out = kernel.carbon_equilibrium(
+        np.stack([drivers[name].T for name in DRIVERS], axis=1),
+        {name: tiles.get(f"carbon_{name}") for name in PLANT_POOLS} | {"stress_memory": tiles.get("stress_memory")},
+        rate * p("decomposition_rate")[:, None], transfer, respired, carbon=tiles.get("soil_carbon"), name=scheme,
+        n_cycle=max(int(PLANT_YEARS / years), 10),
         root_rate=p("root_respiration") * p("respiration_factor") / p("root_cn"),
         sapwood_rate=p("sapwood_respiration") * p("respiration_factor") / p("sapwood_cn"),
         metabolic=p("litter_metabolic"), cellulose=p("litter_cellulose"), dpm_rpm_ratio=p("dpm_rpm_ratio"),
-        rate=rate, transfer=transfer, respired=respired, **pools, stress_memory=memory, carbon=carbon,
+        stand_age=p("stand_age"), growth_fraction=p("growth_respiration"),
+        flush_time=0.0 if prescribed else p("flush_time"), shed_time=0.0 if prescribed else p("shed_time"),
+        **{name: p(name) for name in TRAITS},
     )  # fmt: skip
-    values = list(out)
-    if len(values) == 5:  # pools are changed in place
-        results = values
-    else:
-        *changed, _, _, _, _, _ = values
-        results = values[-5:]
-        for (name, pool), value in zip([*pools.items(), ("memory", memory), ("soil", carbon)], changed, strict=True):
-            pool[...] = value
-    for name, pool in pools.items():
-        tiles.set(f"carbon_{name}", pool[:n])
-    tiles.set("stress_memory", memory[:n])
-    tiles.set("soil_carbon", carbon[:n])
-    keys = ("vegetation_residual", "soil_residual", "gpp", "npp", "rh")
-    return {key: value[:n] for key, value in zip(keys, results, strict=True)}
+    for name in PLANT_POOLS:
+        tiles.set(f"carbon_{name}", out[name])
+    tiles.set("stress_memory", out["stress_memory"])
+    tiles.set("soil_carbon", out["carbon"])
+    keys = {"vegetation_residual": "vegetation_residual", "soil_residual": "soil_residual"}
+    keys |= {"gpp": "cycle_gpp", "npp": "cycle_npp", "rh": "cycle_rh"}
+    return {key: np.atleast_1d(out[name]) for key, name in keys.items()}
 
 
 def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: int = 2) -> dict:
