@@ -18,3 +18,7 @@ def __getattr__(name):
 
         return importlib.import_module("concerto.kernels")
     raise AttributeError(f"module 'concerto' has no attribute '{name}'")
+
+
+def __dir__():
+    return [*globals(), "Tiles", "kernels", "open_site"]

@@ -1,3 +1,9 @@
-from concerto.cli import main
+import sys
 
-main()
+try:
+    from concerto.cli import main
+
+    main()
+except KeyboardInterrupt:  # while the libraries were being imported
+    print("concerto: interrupted", file=sys.stderr)
+    sys.exit(130)

@@ -106,6 +106,14 @@ class Tiles:
         """Set a state variable: a scalar, (n_tile,) or (n_tile, layer)."""
         entry = self._entry("state", name)
         values = np.asarray(values, dtype=float)
+        allowed = {(), (self.n_tile,), (self.n_tile, entry.n_layer), (1, entry.n_layer)}
+        if values.shape not in allowed:
+            raise ConcertoError(
+                f"values for {name} have the shape {values.shape}, not ({self.n_tile},) or ({self.n_tile}, {entry.n_layer})",
+                hint="one value, one for each tile, or one for each tile and layer",
+            )
+        if entry.n_layer == 1 and values.ndim == 2:
+            values = values[:, 0]
         if entry.n_layer > 1 and values.shape == (self.n_tile,):
             values = values[:, None]
         if entry.n_layer == 1:
@@ -122,7 +130,13 @@ class Tiles:
     def set_parameter(self, name: str, values, *, check: bool = True) -> None:
         """Set a parameter of all tiles (scalar) or of each (n_tile,); checked against the bounds of the table."""
         entry = self._entry("parameter", name)
-        values = np.broadcast_to(np.asarray(values, dtype=float), self.n_tile)
+        values = np.asarray(values, dtype=float)
+        if values.shape not in {(), (1,), (self.n_tile,)}:
+            raise ConcertoError(
+                f"values for {name} have the shape {values.shape}; there are {self.n_tile} tiles",
+                hint="one value, or one for each tile",
+            )
+        values = np.broadcast_to(values, self.n_tile)
         low, high = entry.bounds
         if check and not np.all((values >= low) & (values <= high)):
             worst = values[~((values >= low) & (values <= high))][0]
