@@ -216,7 +216,8 @@ contains
     end do
   end subroutine within_canopy
 
-  pure subroutine profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, root_ratio_m, root_ratio_h, f_m, f_h, slope_m, slope_h)
+  pure subroutine profiles(n, zeta, log_m, log_h, ratio_m, ratio_h, root_ratio_m, root_ratio_h, f_m, f_h, slope_m, &
+                           slope_h)
     !! Integrated profiles F (wind = u*/k F_m, heat alike) and their derivatives with zeta.
     integer, intent(in) :: n
     real(wp), intent(in) :: zeta(n), log_m(n), log_h(n), ratio_m(n), ratio_h(n)

@@ -245,7 +245,8 @@ contains
     real(wp), intent(in), dimension(n) :: jmax25_sun, jmax25_shade, respiration_sun, respiration_shade
     real(wp), intent(in), dimension(n) :: growth_temperature, home_temperature, theta_cj, quantum_yield, theta_j
     real(wp), intent(in), dimension(n) :: g0, g1, g_min
-    real(wp), intent(in), dimension(n) :: stress, ramp  ! of both capacities by drought; of gross assimilation by frost
+    real(wp), intent(in), dimension(n) :: stress  ! drought factor of both capacities
+    real(wp), intent(in), dimension(n) :: ramp  ! frost factor of gross assimilation
     real(wp), intent(out), dimension(n) :: net_sun, net_shade, conductance_sun, conductance_shade, ci_sun, ci_shade
     real(wp), dimension(n) :: saturation, michaelis, compensation, vcmax_factor, jmax_factor
     integer :: i

@@ -347,7 +347,8 @@ contains
       if (coldest(i) > 0.0_wp) count = count + 1
     end do
     if (count == n) then
-      call frozen_water(n, n_soil, theta_sat, freezing_exponent, freezing_entry, dry_capacity, lacking, liquid, ice, frozen)
+      call frozen_water(n, n_soil, theta_sat, freezing_exponent, freezing_entry, dry_capacity, lacking, liquid, &
+        ice, frozen)
     else if (count > 0) then
       chosen(count + 1:) = chosen(count)
       call frozen_water_some(count, lanes * ((count + lanes - 1) / lanes))

@@ -249,9 +249,9 @@ contains
     real(wp), dimension(n, n_layer) :: head, conductivity, slope, potential, impedance
     real(wp), dimension(n, n_layer) :: diagonal, right, upper, lower, head_change
     real(wp), dimension(n, 0:n_layer) :: q  ! through the bottom of each layer; 0: through the surface
-    real(wp), dimension(n) :: inverse_m, m, per_pore, raised, potential_power, potential_scale, potential_point, inverse_step
+    real(wp), dimension(n) :: inverse_m, m, per_pore, raised, per_alpha, scale_k, surface_s
+    real(wp), dimension(n) :: potential_power, potential_scale, potential_point, inverse_step
     real(wp), dimension(n) :: step, change, weight, bottom_slope, least_rest, least_e
-    real(wp), dimension(n) :: per_alpha, scale_k, surface_s
     real(wp), dimension(n) :: surface_capacity, surface_slope, surface_conductivity, surface_potential
     real(wp), dimension(n_layer) :: inverse_distance, inverse_thickness
     logical :: any_raised
