@@ -24,11 +24,12 @@ def check_core():
 
 
 def block_size(n_tile: int, nproma: int = 64) -> tuple[int, int]:
-    """Tiles per block (a multiple of 16, never of 512) and number of blocks.
+    """Tiles per block (a multiple of 16, never of 512, about 1024 at most) and number of blocks.
 
-    Columns whose stride is a multiple of 4096 bytes fall on the same cache sets, hence the 16 more.
+    The step keeps about 4 kB for each tile of a block on the stack, hence the limit. Columns whose stride is a multiple
+    of 4096 bytes fall on the same cache sets, hence the 16 more.
     """
-    nproma = min(-(-max(nproma, 1) // 16) * 16, -(-n_tile // 16) * 16)
+    nproma = min(-(-min(max(nproma, 1), 1024) // 16) * 16, -(-n_tile // 16) * 16)
     if nproma % 512 == 0:
         nproma += 16
     return nproma, -(-n_tile // nproma)

@@ -37,7 +37,7 @@ def write_options(path):
     out += ["  type, public :: model_options", "    !! One choice for each option; a new variable holds the defaults."]
     for name, entry in loader.options().items():
         out.append(f"    integer :: {name} = {name}_{entry.default}  !! {entry.long_name[:70]}")
-    out += ["  end type model_options", "", "  public :: options_from_integers, option_number", "", "contains", ""]
+    out += ["  end type model_options", "", "  public :: options_from_integers, options_to_integers, option_number", "", "contains", ""]
     out += [
         "  pure subroutine options_from_integers(numbers, options, status)",
         "    !! Options from one integer each, in the order of the table.",
@@ -51,6 +51,15 @@ def write_options(path):
         out.append(f"    if (numbers({entry.column}) < 1 .or. numbers({entry.column}) > {top}) status = {entry.column}")
         out.append(f"    options%{entry.name} = numbers({entry.column})")
     out += ["  end subroutine options_from_integers", ""]
+    out += [
+        "  pure subroutine options_to_integers(options, numbers)",
+        "    !! One integer for each option, in the order of the table.",
+        "    type(model_options), intent(in) :: options  !! choices",
+        "    integer, intent(out) :: numbers(n_option)  !! the same, counted from 1",
+    ]
+    for entry in loader.options().values():
+        out.append(f"    numbers({entry.column}) = options%{entry.name}")
+    out += ["  end subroutine options_to_integers", ""]
     out += [
         "  pure integer function option_number(option, choice) result(number)",
         "    !! Integer of a choice by name, 0 if there is none of that name.",
