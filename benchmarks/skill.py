@@ -23,9 +23,7 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, default=Path("skill.json"), help="file to write (skill.json)")
     parser.add_argument("--peers", type=Path, help="CSV of other models' scores: site, flux, model, nme")
     parser.add_argument("--flags", default="0", help="accepted flags of the fluxes, for example 0,1")
-    parser.add_argument(
-        "--heat-tiers", default="A,B", help="forcing tiers at which Qle and Qh are judged (A,B)"
-    )
+    parser.add_argument("--heat-tiers", default="A,B", help="forcing tiers at which Qle and Qh are judged (A,B)")
     parser.add_argument("--figure", type=Path, help="SVG of the win table to write")
     options = parser.parse_args(arguments)
     try:

@@ -17,8 +17,22 @@ PROJECT = Path(__file__).resolve().parents[1]
 def build(variant: str, folder: Path) -> Path:
     """Install one variant into its own folder."""
     target = folder / variant
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--target", str(target)]
-    command += [f"--config-settings=setup-args=-Dsimd={variant}", f"--config-settings=build-dir={folder / ('build-' + variant)}", str(PROJECT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-build-isolation",
+        "--no-deps",
+        "--target",
+        str(target),
+    ]
+    command += [
+        f"--config-settings=setup-args=-Dsimd={variant}",
+        f"--config-settings=build-dir={folder / ('build-' + variant)}",
+        str(PROJECT),
+    ]
     subprocess.run(command, check=True)
     return target
 
@@ -26,7 +40,9 @@ def build(variant: str, folder: Path) -> Path:
 def measure(site: Path, tiles: int) -> float:
     """Microseconds per tile and step."""
     command = [sys.executable, "-m", "concerto", "bench", "--tiles", str(tiles), "--json"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)}, cwd="/")
+    out = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)}, cwd="/"
+    )
     return json.loads(out.stdout)["microseconds"]
 
 
@@ -45,7 +61,9 @@ def main() -> None:
                 times[variant].append(measure(site, arguments.tiles))
     first = min(times[arguments.variants[0]])
     for variant, values in times.items():
-        print(f"{variant:<10} {min(values):.3f} us per tile and step (of {values}), {min(values) / first:.2f} x {arguments.variants[0]}")
+        print(
+            f"{variant:<10} {min(values):.3f} us per tile and step (of {values}), {min(values) / first:.2f} x {arguments.variants[0]}"
+        )
 
 
 if __name__ == "__main__":

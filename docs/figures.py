@@ -16,7 +16,10 @@ def biomes(folder: Path) -> None:
     ds, _ = run_demo()
     ds = ds.sel(site=list(TWELVE))
     day = 86400.0e3  # kg m-2 s-1 -> g m-2 d-1
-    curves = [("photosynthesis", plots.MODEL, ds.gpp.values * day), ("respiration", plots.SECOND, (ds.ra + ds.rh).values * day)]
+    curves = [
+        ("photosynthesis", plots.MODEL, ds.gpp.values * day),
+        ("respiration", plots.SECOND, (ds.ra + ds.rh).values * day),
+    ]
     titles = [str(t).partition(" (")[0] for t in ds.site_title.values]
     svg = plots.biome_cycles(ds.time.values, titles, curves, "gC m⁻² d⁻¹", columns=4, shade=(0, 1))
     (folder / "biomes.svg").write_text(svg)

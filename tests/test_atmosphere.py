@@ -66,13 +66,9 @@ def test_interval_mean_is_the_integral_of_the_instants(hours):
     rng = np.random.default_rng(3)
     latitude, longitude = rng.uniform(-89, 89, 40), rng.uniform(-180, 180, 40)
     day, start = np.floor(rng.uniform(1, 366, 40)), rng.uniform(0, 24, 40)
-    mean, sunlit_mean, fraction, top = atmosphere.mean_cosine_zenith(
-        latitude, longitude, day, start, start + hours
-    )
+    mean, sunlit_mean, fraction, top = atmosphere.mean_cosine_zenith(latitude, longitude, day, start, start + hours)
     steps = (np.arange(4000) + 0.5) / 4000 * hours
-    instants = atmosphere.sun_position(
-        latitude[:, None], longitude[:, None], day[:, None], start[:, None] + steps
-    )[3]
+    instants = atmosphere.sun_position(latitude[:, None], longitude[:, None], day[:, None], start[:, None] + steps)[3]
     positive = np.maximum(instants, 0.0)
     # declination and equation of time are those of the middle of the interval: they move 0.4 degrees and 0.5
     # minutes a day at most
@@ -84,17 +80,13 @@ def test_interval_mean_is_the_integral_of_the_instants(hours):
 
 def test_parts_of_an_interval_add_up_at_solstice_and_across_midnight():
     mean, _, _, _ = atmosphere.mean_cosine_zenith(66.0, 25.0, 172, 20.0, 26.0)
-    parts = [
-        atmosphere.mean_cosine_zenith(66.0, 25.0, 172, h, h + 0.5)[0] for h in np.arange(20.0, 26.0, 0.5)
-    ]
+    parts = [atmosphere.mean_cosine_zenith(66.0, 25.0, 172, h, h + 0.5)[0] for h in np.arange(20.0, 26.0, 0.5)]
     # the declination hardly moves at solstice, the equation of time 0.05 minutes in 6 h
     assert mean == pytest.approx(np.mean(parts), abs=1e-4)
 
 
 def test_polar_night_is_dark_and_polar_day_has_24_hours():
-    mean, sunlit_mean, fraction, top = atmosphere.mean_cosine_zenith(
-        80.0, 0.0, np.array([355.0, 172.0]), 0.0, 24.0
-    )
+    mean, sunlit_mean, fraction, top = atmosphere.mean_cosine_zenith(80.0, 0.0, np.array([355.0, 172.0]), 0.0, 24.0)
     assert mean[0] == sunlit_mean[0] == fraction[0] == top[0] == 0.0
     assert fraction[1] == 1.0
     assert list(atmosphere.day_length(80.0, np.array([355, 172]))) == [0.0, 24.0]

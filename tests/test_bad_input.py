@@ -361,9 +361,7 @@ FILE_MUTATIONS = [
     (
         "CSV with a word in a number column",
         "FLX_XX-Syn_FLUXNET2015_FULLSET_HH_2004-2004.csv",
-        lambda p: p.write_text(
-            "TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406010030,warm,0,3\n"
-        ),
+        lambda p: p.write_text("TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406010030,warm,0,3\n"),
         ["TA_F", "line 3", "warm"],
     ),
     (
@@ -375,9 +373,7 @@ FILE_MUTATIONS = [
     (
         "CSV with stamp 31 June",
         "FLX_XX-Syn_FLUXNET2015_FULLSET_HH_2004-2004.csv",
-        lambda p: p.write_text(
-            "TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406310030,12,0,3\n"
-        ),
+        lambda p: p.write_text("TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406310030,12,0,3\n"),
         ["TIMESTAMP_START", "200406310030"],
     ),
     (
@@ -389,9 +385,7 @@ FILE_MUTATIONS = [
     (
         "CSV without latitude",
         "FLX_XX-Syn_FLUXNET2015_FULLSET_HH_2004-2004.csv",
-        lambda p: p.write_text(
-            "TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406010030,12,0,3\n"
-        ),
+        lambda p: p.write_text("TIMESTAMP_START,TA_F,SW_IN_F,VPD_F\n200406010000,12,0,3\n200406010030,12,0,3\n"),
         ["latitude"],
     ),
 ]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from concerto.kernels import soil_water as kernel
 from concerto.domain.soil import soil_class
+from concerto.kernels import soil_water as kernel
 
 THICKNESS = np.array(kernel.LAYER_THICKNESS)
 SOIL = soil_class("medium").hydraulics()
@@ -130,7 +130,5 @@ def test_splash_closes_even_when_the_bucket_runs_dry(reference):
 
 def test_polar_night_has_no_radiation_and_no_evapotranspiration():
     days = kernel.splash([355], [365], 80.0, 0.0, 101325.0, [250.0], [0.5], [0.0], 50.0)
-    assert days.extraterrestrial[0] == pytest.approx(0.0, abs=1e-3) and days.actual[0] == pytest.approx(
-        0.0, abs=1e-9
-    )
+    assert days.extraterrestrial[0] == pytest.approx(0.0, abs=1e-3) and days.actual[0] == pytest.approx(0.0, abs=1e-9)
     assert days.net_night[0] < 0.0

@@ -48,9 +48,7 @@ def random_states(n, seed):
     height = np.select(
         [kind == 0, kind == 1, kind == 2], [flat(8, 35), flat(0.05, 1.0), flat(0.5, 3.0)], flat(0.05, 20)
     )
-    lai = np.select(
-        [kind == 0, kind == 1, kind == 2], [flat(0.2, 7), flat(0.1, 5), flat(0.1, 3)], log(1e-3, 3.0)
-    )
+    lai = np.select([kind == 0, kind == 1, kind == 2], [flat(0.2, 7), flat(0.1, 5), flat(0.1, 3)], log(1e-3, 3.0))
     sai = np.maximum(0.05, 0.1 * lai)
     lit = np.where(day, flat(0.15, 0.9), 0.0)
     absorbed = 1.0 - np.exp(-0.6 * (lai + sai))
@@ -195,8 +193,7 @@ def test_converged_solution_satisfies_the_nonlinear_balance():
     volume = 8.314462618 * canopy_t / pressure
     leaf = 1 / out["resistance_leaf"]
     vapour = sum(
-        states[f"lai_{part}"] / (1 / leaf + 1 / (out[f"conductance_{part}"] * volume))
-        for part in ("sun", "shade")
+        states[f"lai_{part}"] / (1 / leaf + 1 / (out[f"conductance_{part}"] * volume)) for part in ("sun", "shade")
     )
     excess = humidity(saturation(canopy_t), pressure) - out["canopy_air_humidity"]
     transpiration = density * vapour * excess
@@ -224,14 +221,10 @@ def test_converged_solution_satisfies_the_nonlinear_balance():
     np.testing.assert_allclose(out["sensible_canopy"][settled], sensible[settled], **close)
     np.testing.assert_allclose(LV * out["transpiration"][settled], LV * transpiration[settled], **close)
     np.testing.assert_allclose(LV * out["ground_evaporation"][settled], LV * ground[settled], **close)
-    np.testing.assert_allclose(
-        (out["sensible_canopy"] + out["sensible_ground"])[settled], up[settled], **close
-    )
+    np.testing.assert_allclose((out["sensible_canopy"] + out["sensible_ground"])[settled], up[settled], **close)
     absorbed = states["longwave_down"] - out["longwave_up"]
     np.testing.assert_allclose(absorbed[settled], (longwave_canopy + longwave_ground)[settled], **close)
-    balance = (
-        states["absorbed_canopy"] + longwave_canopy - sensible - LV * transpiration - out["canopy_storage"]
-    )
+    balance = states["absorbed_canopy"] + longwave_canopy - sensible - LV * transpiration - out["canopy_storage"]
     np.testing.assert_allclose(balance[settled], 0.0, atol=5e-3)
     conduction = states["node_conductance"] * (ground_t - states["node_temperature"])
     np.testing.assert_allclose(out["ground_heat_flux"][settled], conduction[settled], **close)
@@ -243,14 +236,10 @@ def test_correction_for_the_soil_solution_keeps_balance_and_limits():
     rng = np.random.default_rng(2)
     moved = first["ground_temperature"] + rng.normal(0.0, 3.0, 20000)
     area = states["lai_sun"] + states["lai_shade"] + states["sai"]
-    last = ground_flux_correction(
-        first, moved, plant_area_index=area, **{name: states[name] for name in AFTER}
-    )
+    last = ground_flux_correction(first, moved, plant_area_index=area, **{name: states[name] for name in AFTER})
     # as above: round-off
     assert np.abs(last["residual"]).max() < 1e-9
-    expected = first["ground_heat_flux"] + first["ground_heat_flux_slope"] * (
-        moved - first["ground_temperature"]
-    )
+    expected = first["ground_heat_flux"] + first["ground_heat_flux_slope"] * (moved - first["ground_temperature"])
     np.testing.assert_allclose(last["ground_heat_flux"], expected, rtol=1e-13, atol=1e-10)
     slack = 1.0 + 1e-12
     assert np.all(last["wet_evaporation_liquid"] * 1800.0 <= states["intercepted_liquid"] * slack)
@@ -258,9 +247,7 @@ def test_correction_for_the_soil_solution_keeps_balance_and_limits():
     assert np.all((last["transpiration"] >= 0.0) & (last["transpiration"] <= states["transpiration_limit"]))
     assert np.all(last["ground_evaporation"] <= states["evaporation_limit"])
     storage = (
-        states["canopy_heat_capacity"]
-        / 1800.0
-        * (last["canopy_temperature"] - states["canopy_temperature_start"])
+        states["canopy_heat_capacity"] / 1800.0 * (last["canopy_temperature"] - states["canopy_temperature_start"])
     )
     np.testing.assert_allclose(last["canopy_storage"], storage, atol=1e-9)
 
@@ -285,9 +272,7 @@ def test_slope_of_the_ground_heat_flux_is_the_response_of_the_whole_surface():
     stiff = NIGHT | dict(node_conductance=1e9, wind=8.0)
     a = two_source(n_sweep=60, **stiff)
     b = two_source(n_sweep=60, **(stiff | dict(node_temperature=291.01)))
-    slope = (b["ground_heat_flux"] - a["ground_heat_flux"]) / (
-        b["ground_temperature"] - a["ground_temperature"]
-    )
+    slope = (b["ground_heat_flux"] - a["ground_heat_flux"]) / (b["ground_temperature"] - a["ground_temperature"])
     # resistances and stomata are held in the slope and free in the difference
     assert slope == pytest.approx(float(a["ground_heat_flux_slope"]), rel=0.15)
     assert a["ground_heat_flux_slope"] < 0.0

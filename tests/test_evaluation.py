@@ -22,9 +22,7 @@ def tower():
     rng = np.random.default_rng(3)
     n = 48 * DAYS
     time = np.datetime64("2005-05-20T00:00") + np.arange(n) * np.timedelta64(30, "m")
-    sun = np.maximum(0.0, np.sin((np.arange(n) % 48) / 48 * 2 * np.pi - 0.5 * np.pi)) * (
-        0.4 + 0.6 * rng.random(n)
-    )
+    sun = np.maximum(0.0, np.sin((np.arange(n) % 48) / 48 * 2 * np.pi - 0.5 * np.pi)) * (0.4 + 0.6 * rng.random(n))
     light, warmth = 900.0 * sun, 285.0 + 8.0 * sun + rng.standard_normal(n)
     gpp, reco = 20.0 * light / (300.0 + light), 2.0 * 1.07 ** (warmth - 285.0) + 0.2 * rng.standard_normal(n)
     columns = {
@@ -106,9 +104,7 @@ def test_missing_values_leave_out_their_pair_only():
     assert metrics.count(simulated, observed) == 3
     for name in ("bias", "rmse", "nme", "sd_ratio"):
         function = getattr(metrics, name)
-        assert function(simulated, observed) == pytest.approx(
-            function(simulated[good], observed[good]), rel=1e-14
-        )
+        assert function(simulated, observed) == pytest.approx(function(simulated[good], observed[good]), rel=1e-14)
 
 
 def test_too_few_pairs_and_constant_observations_give_no_score():
@@ -217,9 +213,7 @@ def test_closure_correction_closes_the_balance_and_keeps_the_bowen_ratio(tower):
     # Against an independent regression; tolerance: round-off of the two algorithms.
     design = np.column_stack([(v["Rnet"] - v["Qg"])[good], np.ones(good.sum())])
     slope, intercept = np.linalg.lstsq(design, (v["Qle"] + v["Qh"])[good], rcond=None)[0]
-    assert found["slope"] == pytest.approx(slope, rel=1e-9) and found["intercept"] == pytest.approx(
-        intercept, rel=1e-9
-    )
+    assert found["slope"] == pytest.approx(slope, rel=1e-9) and found["intercept"] == pytest.approx(intercept, rel=1e-9)
     corrected = compare.closure_corrected(observations, window=DAYS)  # one window over all: closes exactly
     total = (corrected["Qle"] + corrected["Qh"])[good].sum()
     assert total == pytest.approx((v["Rnet"] - v["Qg"])[good].sum(), rel=1e-12)
@@ -236,9 +230,7 @@ def test_linear_benchmarks_recover_a_linear_flux():
     flux = 3.0 - 0.02 * drivers[:, 0] + 0.1 * drivers[:, 1]
     models = bench.train(drivers, flux, ("1lin", "2lin"))
     assert models["2lin"].coefficients == pytest.approx([3.0, -0.02, 0.1], rel=1e-9)
-    assert metrics.nme(models["1lin"].predict(drivers), flux) > metrics.nme(
-        models["2lin"].predict(drivers), flux
-    )
+    assert metrics.nme(models["1lin"].predict(drivers), flux) > metrics.nme(models["2lin"].predict(drivers), flux)
 
 
 def test_clusters_find_separate_groups_and_repeat_with_their_seed():
@@ -304,18 +296,14 @@ def test_the_cluster_benchmark_reproduces_the_reference_scores(reference, shared
     site = compare.read_observations(next(path for path in files if path.name.startswith(code)))
     good = site.accepted(flux)
     predicted = bench.benchmarks(site, files, [flux], ("3km27",))[flux]["3km27"]
-    row = np.flatnonzero((table["site"] == code) & (table["flux"] == flux) & (table["benchmark"] == "3km27"))[
-        0
-    ]
+    row = np.flatnonzero((table["site"] == code) & (table["flux"] == flux) & (table["benchmark"] == "3km27"))[0]
     # Reference README: depends on the start of the clusters, allow 5 %.
     assert metrics.nme(predicted[good], site.values[flux][good]) == pytest.approx(table["nme"][row], rel=0.05)
 
 
 # --- pages
 
-OUTSIDE = re.compile(
-    r"https?://|(?:src|href)=\"(?!#|data:)|@import|url\((?!['\"]?(?:#|data:))", re.IGNORECASE
-)
+OUTSIDE = re.compile(r"https?://|(?:src|href)=\"(?!#|data:)|@import|url\((?!['\"]?(?:#|data:))", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -387,9 +375,7 @@ def test_many_biomes_share_one_page(tmp_path):
             "cLitter": 0.4,
         }.items()
     }
-    dataset = xarray.Dataset(
-        variables, {"time": time, "site": sites, "latitude": ("site", [70.0, -12.0, 0.0])}
-    )
+    dataset = xarray.Dataset(variables, {"time": time, "site": sites, "latitude": ("site", [70.0, -12.0, 0.0])})
     page = write_demo_report(tmp_path / "demo.html", dataset, {"wall time": "run 2.0 s"}).read_text()
     for text in (*sites, "run 2.0 s", "70.0° N", "12.0° S"):
         assert text in page
@@ -453,8 +439,6 @@ def test_the_command_prints_json_and_refuses_bad_flags(tower, tmp_path, capsys):
     tower.to_netcdf(tmp_path / "XX-Tst_2005.nc")
     evaluate_command(tmp_path / "run.nc", tmp_path / "XX-Tst_2005.nc", flags="0,1", as_json=True)
     found = json.loads(capsys.readouterr().out)
-    assert found["flags"] == [0, 1] and found["scores"]["daily"]["GPP"]["model"]["sd_ratio"] == pytest.approx(
-        0.9
-    )
+    assert found["flags"] == [0, 1] and found["scores"]["daily"]["GPP"]["model"]["sd_ratio"] == pytest.approx(0.9)
     with pytest.raises(ConcertoError, match="--flags"):
         evaluate_command(tmp_path / "run.nc", tmp_path / "XX-Tst_2005.nc", flags="good")

@@ -240,9 +240,7 @@ def write_fluxnet(path, record, ending=False, comments=0, bare=False, missing=()
         ("NEE_PI" if bare else "NEE_VUT_REF"): variables["NEE"],
         ("LE" if bare else "LE_F_MDS"): variables["Qle"],
     }
-    columns |= {
-        name: [repr(float(v)) for v in values] for name, values in data.items() if name not in missing
-    }
+    columns |= {name: [repr(float(v)) for v in values] for name, values in data.items() if name not in missing}
     if not bare:
         for name in ("TA_F", "SW_IN_F", "NEE_VUT_REF"):
             columns[name + "_QC"] = ["0"] * start.size
@@ -254,9 +252,7 @@ def write_fluxnet(path, record, ending=False, comments=0, bare=False, missing=()
     return path
 
 
-PLACE = dict(
-    latitude=50.0, longitude=15.0, elevation=350.0, canopy_height=20.0, reference_height=30.0, igbp="ENF"
-)
+PLACE = dict(latitude=50.0, longitude=15.0, elevation=350.0, canopy_height=20.0, reference_height=30.0, igbp="ENF")
 
 
 @pytest.mark.parametrize("name", FLUXNET_NAMES)
@@ -319,17 +315,13 @@ def test_rows_out_of_order_or_repeated_with_equal_values_are_put_right(tmp_path)
 
     site = read_site(break_record(tmp_path, change))
     assert_same_forcing(site, reference)
-    assert any("sorted" in line for line in site.report) and any(
-        "5 repeated rows" in line for line in site.report
-    )
+    assert any("sorted" in line for line in site.report) and any("5 repeated rows" in line for line in site.report)
 
 
 def test_a_part_of_the_record_can_be_read(tmp_path):
     reference = reference_site(tmp_path)
     site = read_site(tmp_path / "reference.nc", start="2004-06-05", end="2004-06-20T12:00")
-    assert (
-        str(site.time_local[0]) == "2004-06-05T00:00:00" and str(site.time_local[-1]) == "2004-06-20T11:30:00"
-    )
+    assert str(site.time_local[0]) == "2004-06-05T00:00:00" and str(site.time_local[-1]) == "2004-06-20T11:30:00"
     assert np.array_equal(site.forcing["rainfall"], reference.forcing["rainfall"][192 : 192 + site.n_steps])
     with pytest.raises(ConcertoError, match="no row between"):
         read_site(tmp_path / "reference.nc", start="2010-01-01")
@@ -342,9 +334,7 @@ def test_hourly_to_six_hourly_means_are_read_and_follow_the_sun(tmp_path):
         record = good_record()
         k = hours * 2
         record["time"] = record["time"][::k]
-        record["variables"] = {
-            n: (v.reshape(-1, k).mean(axis=1), u) for n, (v, u) in record["variables"].items()
-        }
+        record["variables"] = {n: (v.reshape(-1, k).mean(axis=1), u) for n, (v, u) in record["variables"].items()}
         record["bounds"] = False
         site = read_site(write_netcdf(tmp_path / f"{hours}.nc", record))
         assert site.step_seconds == hours * 3600
@@ -401,9 +391,7 @@ def test_short_gaps_are_lines_and_longer_ones_follow_the_course_of_the_day(tmp_p
     assert np.corrcoef(air[700:796], truth[700:796])[0, 1] > 0.9
     assert (site.forcing["shortwave_down"][700:796] >= 0).all()
     assert site.forcing["shortwave_down"][720:727].max() == 0.0  # 0 to 3:30 h, before dawn
-    assert (site.forcing["rainfall"][30:36] == 0).all() and (
-        site.flags["rainfall"][30:36] == gaps.FLAG_POOR
-    ).all()
+    assert (site.forcing["rainfall"][30:36] == 0).all() and (site.flags["rainfall"][30:36] == gaps.FLAG_POOR).all()
     assert (site.forcing["wind_speed"] == 2.0).all()
     text = "\n".join(site.report)
     assert "Tair: 102 steps filled, 6 by straight line, 96 by mean course of the day" in text
@@ -422,9 +410,7 @@ def test_gaps_of_the_time_axis_are_filled_up_to_the_limit(tmp_path):
     with pytest.raises(ConcertoError, match="3.0 days"):
         read_site(tmp_path / "syn.nc", gap_limit_days=2)
     longer = read_site(break_record(tmp_path, cut_days(6, 16)), gap_limit_days=20)
-    assert (
-        longer.flags["air_temperature"] == gaps.FLAG_POOR
-    ).any()  # its middle is 8 days from any measurement
+    assert (longer.flags["air_temperature"] == gaps.FLAG_POOR).any()  # its middle is 8 days from any measurement
 
 
 def test_leap_day_missing_from_a_calendar_without_leap_years_is_a_filled_gap(tmp_path):
@@ -433,9 +419,7 @@ def test_leap_day_missing_from_a_calendar_without_leap_years_is_a_filled_gap(tmp
     # Shortwave is that of June: only the calendar is looked at here.
     site = read_site(write_netcdf(tmp_path / "noleap.nc", record), check_solar=False)
     assert site.n_steps == 1440 + 48
-    leap_day = (site.time_local >= np.datetime64("2004-02-29")) & (
-        site.time_local < np.datetime64("2004-03-01")
-    )
+    leap_day = (site.time_local >= np.datetime64("2004-02-29")) & (site.time_local < np.datetime64("2004-03-01"))
     assert (site.flags["air_temperature"][leap_day] == gaps.FLAG_DIURNAL).all() and leap_day.sum() == 48
     assert str(site.time_local[-1]) == "2004-03-16T23:30:00"
 
@@ -579,9 +563,7 @@ def test_co2_series_holds_its_source_values(shared):
 
 
 def test_co2_outside_its_years_is_refused():
-    assert co2.co2_at(np.array(["1850-07-01T00:00:00"], dtype="datetime64[s]"))[0] == pytest.approx(
-        284.32, abs=0.01
-    )
+    assert co2.co2_at(np.array(["1850-07-01T00:00:00"], dtype="datetime64[s]"))[0] == pytest.approx(284.32, abs=0.01)
     with pytest.raises(ConcertoError, match="2101"):
         co2.annual_co2(2101)
 
@@ -654,9 +636,7 @@ def test_forcing_is_that_of_the_file(shared):
         assert np.array_equal(site.observations["NEE"], nee, equal_nan=True)
         flag = np.ma.filled(data["NEE_qc"][:], -1)
         assert np.array_equal(site.observations["NEE_qc"], np.where(np.isnan(nee), -1, flag))
-    assert (
-        str(site.time_local[0]) == "2004-05-07T00:00:00" and str(site.time_start[0]) == "2004-05-07T07:00:00"
-    )
+    assert str(site.time_local[0]) == "2004-05-07T00:00:00" and str(site.time_start[0]) == "2004-05-07T07:00:00"
     assert not site.starts_with_year
 
 

@@ -54,9 +54,7 @@ def test_leaf_temperature_and_fluxes_equal_plantecophys(reference):
 
 
 def test_leaf_energy_is_conserved_in_still_air_and_with_closed_stomata():
-    radiation, conductance = sox.leaf_isothermal_radiation(
-        293.15, 1000.0, np.array([0.0, 50.0, 500.0])[:, None, None]
-    )
+    radiation, conductance = sox.leaf_isothermal_radiation(293.15, 1000.0, np.array([0.0, 50.0, 500.0])[:, None, None])
     wind, stomata = np.array([0.0, 1e-3, 5.0])[:, None], np.array([0.0, 0.01, 1.0])
     out = sox.leaf_energy(293.15, 1200.0, 44200.0, 145.0, radiation, conductance, wind, 0.03, stomata)
     warmer = out["leaf_temperature"] - 293.15

@@ -123,9 +123,7 @@ def test_coupled_gas_exchange_is_that_of_fates(reference, pathway, tolerance, la
     np.testing.assert_allclose(ci[lit], table["ci_Pa"][lit], atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "name, law", [("BBOpti", "medlyn"), ("BallBerry", "ball_berry"), ("BBLeuning", "leuning")]
-)
+@pytest.mark.parametrize("name, law", [("BBOpti", "medlyn"), ("BallBerry", "ball_berry"), ("BBLeuning", "leuning")])
 def test_coupled_gas_exchange_is_that_of_plantecophys(reference, name, law):
     table = reference("leaf_gasexchange_plantecophys.csv")
     rows = (table["gsmodel"] == name) & np.isnan(table["gmeso"].astype(float)) & (table["PPFD_umol_m2_s"] > 0)
@@ -247,9 +245,7 @@ def test_capacities_are_one_at_25_degrees_and_acclimation_is_clamped(response):
 
 def test_c4_factors_at_25_degrees_and_above_the_cap():
     vcmax, slope, _ = leaf.c4_temperature_response([298.15, 310.0, 320.0])
-    assert vcmax[0] == pytest.approx(
-        1 / ((1 + np.exp(-4.5)) * (1 + np.exp(-2.0))), rel=1e-14
-    )  # 0.8711, as fitted
+    assert vcmax[0] == pytest.approx(1 / ((1 + np.exp(-4.5)) * (1 + np.exp(-2.0))), rel=1e-14)  # 0.8711, as fitted
     assert slope[0] == pytest.approx(1.0, rel=1e-14)
     assert slope[1] == slope[2]
 
@@ -259,9 +255,7 @@ def test_respiration_worked_examples():
     assert leaf.leaf_respiration_base(1.756, 1.5, 298.15) == pytest.approx(1.06015, abs=1e-12)
     assert leaf.leaf_respiration_base(1.756, 1.5, 263.15) == pytest.approx(1.756 + 0.30915, abs=1e-12)
     assert leaf.leaf_respiration_base(0.5, 0.1, 313.15) == 0.0
-    assert leaf.leaf_respiration_base(vcmax25=60.0, c4=[0, 1], leaf_respiration="vcmax") == pytest.approx(
-        [0.9, 1.5]
-    )
+    assert leaf.leaf_respiration_base(vcmax25=60.0, c4=[0, 1], leaf_respiration="vcmax") == pytest.approx([0.9, 1.5])
     ryan = leaf.leaf_respiration_base(leaf_nitrogen=2.0, leaf_respiration="ryan")
     assert ryan == pytest.approx(2 * 2.525e-6 / 12.011e-6 * 1.5**0.5, rel=1e-14)
     warm = leaf.leaf_respiration_response(298.15, [0.0, 1.0], leaf_respiration="vcmax")
@@ -382,9 +376,7 @@ def test_assimilation_fades_out_smoothly_at_the_freezing_limit():
 def test_more_light_or_more_co2_never_lowers_assimilation(c4):
     light = np.linspace(0.0, 2500.0, 251)
     co2 = np.linspace(1.0, 100.0, 100)[:, None]
-    result = leaf.gas_exchange(
-        298.15, 2000.0, light, 60.0, co2_partial_pressure=co2, c4=c4, ci_solver="chandrupatla"
-    )
+    result = leaf.gas_exchange(298.15, 2000.0, light, 60.0, co2_partial_pressure=co2, c4=c4, ci_solver="chandrupatla")
     net = result["net_assimilation"]
     # the root is found to rounding: 1e-11 umol m-2 s-1
     assert np.all(np.diff(net, axis=1) >= -1e-10)

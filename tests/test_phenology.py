@@ -25,9 +25,7 @@ def test_growing_season_index_follows_lpjml(reference, plant):
     limiter, got = np.ones(4), []
     days = zip(*(table[name][rows] for name in ("tair_degC", "swdown_W_m2", "wscal_frac")), strict=True)
     for celsius, shortwave, stress in days:
-        limiter, index = carbon.growing_season_index(
-            limiter, celsius + 273.15, shortwave, stress, *GSI[plant]
-        )
+        limiter, index = carbon.growing_season_index(limiter, celsius + 273.15, shortwave, stress, *GSI[plant])
         got.append([*limiter, index])
     names = ("f_cold", "f_heat", "f_light", "f_water", "phen")
     expected = np.column_stack([table[name][rows] for name in names])

@@ -30,11 +30,7 @@ def simple(activation, temperature):
 )
 def test_optimum_equals_pyrealm(reference, method, jmax, kphio, chi, scheme):
     table = reference("leaf_pmodel_pyrealm.csv")
-    rows = (
-        (table["method_optchi"] == method)
-        & (table["method_jmaxlim"] == jmax)
-        & (table["method_kphio"] == kphio)
-    )
+    rows = (table["method_optchi"] == method) & (table["method_jmaxlim"] == jmax) & (table["method_kphio"] == kphio)
     t = {name: column[rows] for name, column in table.items()}
     assert rows.sum() > 100
     temperature = t["tc_degC"] + 273.15
@@ -116,9 +112,7 @@ def test_optimum_equals_rsofun(reference, method, c4):
 
     vcmax = out["vcmax"]
     if method == "smith19":  # rsofun takes that optimum at an acclimated reference temperature
-        vcmax = vcmax * peaked(
-            42600 + 1140 * celsius, 645.13 - 0.38 * celsius, 0.44 * celsius + 24.92 + 273.15
-        )
+        vcmax = vcmax * peaked(42600 + 1140 * celsius, 645.13 - 0.38 * celsius, 0.44 * celsius + 24.92 + 273.15)
     # rsofun's table has 9 significant digits
     vcmax25 = vcmax / peaked(42600 + 1140 * celsius, 645.13 - 0.38 * celsius)
     np.testing.assert_allclose(vcmax25, t["vcmax25_mol_m2_s"], rtol=RTOL)
@@ -126,14 +120,10 @@ def test_optimum_equals_rsofun(reference, method, c4):
     if not c4:
         np.testing.assert_allclose(out["xi"], t["xi_Pa05"], rtol=RTOL)
         np.testing.assert_allclose(out["chi"], t["chi"], rtol=RTOL)
-    if (
-        method == "wang17" and not c4
-    ):  # elsewhere rsofun derives Jmax from a form that is not the scheme's own
+    if method == "wang17" and not c4:  # elsewhere rsofun derives Jmax from a form that is not the scheme's own
         ok = out["feasible"] > 0
         entropy = 658.77 - 0.84 * t["tc_home_degC"] - 0.52 * (celsius - t["tc_home_degC"])
-        np.testing.assert_allclose(
-            (out["jmax"] / peaked(40710.0, entropy))[ok], t["jmax25_mol_m2_s"][ok], rtol=RTOL
-        )
+        np.testing.assert_allclose((out["jmax"] / peaked(40710.0, entropy))[ok], t["jmax25_mol_m2_s"][ok], rtol=RTOL)
 
 
 def test_slow_acclimation_equals_pyrealm(reference):
@@ -241,7 +231,5 @@ def test_dark_frozen_and_saturated_conditions_are_finite():
 def test_optimum_falls_with_drier_air_and_rises_with_carbon_dioxide():
     chi = pmodel.optimum(293.15, np.array([200.0, 1000.0, 3000.0]), 400.0, 500.0)["chi"]
     assert np.all(np.diff(chi) < 0)
-    efficiency = pmodel.optimum(293.15, 1000.0, np.array([200.0, 400.0, 800.0]), 500.0)[
-        "light_use_efficiency"
-    ]
+    efficiency = pmodel.optimum(293.15, 1000.0, np.array([200.0, 400.0, 800.0]), 500.0)["light_use_efficiency"]
     assert np.all(np.diff(efficiency) > 0)

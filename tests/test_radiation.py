@@ -47,15 +47,11 @@ def test_two_stream_equals_boundary_value_solutions_over_unequal_and_black_groun
 def test_sunlit_area_and_nitrogen_scaling_equal_ctsm(reference):
     table = reference("leaf_twostream_ctsm.csv")
     extinction, _, _, _ = radiation.canopy_optics(table["xl"], table["cosz"])
-    sunlit, shaded, _, _ = radiation.sun_shade_leaves(
-        table["lai"], table["sai"], extinction, table["cosz"], 0.3
-    )
+    sunlit, shaded, _, _ = radiation.sun_shade_leaves(table["lai"], table["sai"], extinction, table["cosz"], 0.3)
     np.testing.assert_allclose(sunlit / table["lai"], table["fsun"], rtol=0, atol=1e-8)
     # CTSM integrates nitrogen over leaves as if no stems stood between them, then divides by the sunlit area
     # with stems: compare the integrals of leaves alone.
-    sun, shade, scale_sun, scale_shade = radiation.sun_shade_leaves(
-        table["lai"], 0.0, extinction, table["cosz"], 0.3
-    )
+    sun, shade, scale_sun, scale_shade = radiation.sun_shade_leaves(table["lai"], 0.0, extinction, table["cosz"], 0.3)
     np.testing.assert_allclose(sun * scale_sun, sunlit * table["vcmaxcint_sun"], rtol=0, atol=1e-8)
     np.testing.assert_allclose(shade * scale_shade, shaded * table["vcmaxcint_sha"], rtol=0, atol=1e-8)
 
@@ -72,9 +68,7 @@ def test_nitrogen_scaling_tends_to_one_in_a_sparse_canopy_and_keeps_the_canopy_t
 
 
 def test_all_leaves_are_shaded_at_night():
-    sunlit, shaded, scale_sun, scale_shade = radiation.sun_shade_leaves(
-        [2.0, 0.0], 0.5, 1.0, [0.0, -0.3], 0.3
-    )
+    sunlit, shaded, scale_sun, scale_shade = radiation.sun_shade_leaves([2.0, 0.0], 0.5, 1.0, [0.0, -0.3], 0.3)
     assert np.all(sunlit == 0.0)
     np.testing.assert_array_equal(shaded, [2.0, 0.0])
     np.testing.assert_allclose(scale_shade, [-np.expm1(-0.6) / 0.6, 1.0], rtol=1e-14)
@@ -143,15 +137,11 @@ def test_black_leaves_follow_beers_law():
     extinction, path, _, _ = radiation.canopy_optics(0.1, 0.6)
     np.testing.assert_allclose(out["sunlit_beam"], 1 - np.exp(-extinction * area), rtol=1e-13)
     np.testing.assert_allclose(out["diffuse_to_diffuse"], np.exp(-area / path), rtol=1e-13)
-    np.testing.assert_allclose(
-        out["albedo_beam"] + out["albedo_diffuse"] + out["shaded_beam"], 0.0, atol=1e-14
-    )
+    np.testing.assert_allclose(out["albedo_beam"] + out["albedo_diffuse"] + out["shaded_beam"], 0.0, atol=1e-14)
 
 
 def test_snow_on_the_canopy_brightens_it():
-    bare, snowy = (
-        radiation.two_stream(4.0, 0.01, 0.09, 0.04, 0.5, 0.1, 0.1, snow_fraction=f) for f in (0.0, 1.0)
-    )
+    bare, snowy = (radiation.two_stream(4.0, 0.01, 0.09, 0.04, 0.5, 0.1, 0.1, snow_fraction=f) for f in (0.0, 1.0))
     assert snowy["albedo_beam"] > bare["albedo_beam"] + 0.1
 
 
@@ -245,9 +235,7 @@ def test_dark_night_is_zero(scheme):
 
 def test_light_below_the_horizon_is_diffuse_and_falls_on_shaded_leaves():
     arguments = dict(leaf_area=2.0, stem_area=0.3)
-    twilight = radiation.canopy_shortwave(
-        cosine_zenith=-0.02, beam=(3.0, 2.0), diffuse=(4.0, 3.0), **arguments
-    )
+    twilight = radiation.canopy_shortwave(cosine_zenith=-0.02, beam=(3.0, 2.0), diffuse=(4.0, 3.0), **arguments)
     assert twilight["leaf_area_sunlit"] == 0.0 and twilight["par_sunlit"] == 0.0
     assert twilight["par_shaded"] > 0.0
     overcast = radiation.canopy_shortwave(cosine_zenith=0.5, beam=(0.0, 0.0), diffuse=(7.0, 5.0), **arguments)

@@ -40,9 +40,7 @@ class Column:
 
     def enthalpy(self):
         ice, liquid, _, temperature = self.snow
-        return soil_heat.column_enthalpy(
-            ice, liquid, temperature, self.liquid, self.ice, self.temperature, self.dry
-        )
+        return soil_heat.column_enthalpy(ice, liquid, temperature, self.liquid, self.ice, self.temperature, self.dry)
 
     def mass(self):
         return np.sum(self.snow[0] + self.snow[1], axis=1)
@@ -108,14 +106,8 @@ def test_a_winter_closes_its_budgets_of_water_and_heat(dt):
         )
         storm = (rng.random(n) < 0.15) & (season < 0.9)
         precipitation = np.where(storm, rng.exponential(8e-5, n), 0.0) * dt * scale
-        share = snow.precipitation_phase(air, 0.8 * 611.2 * np.exp(17.62 * (air - FREEZING) / (air - 30.03)))[
-            1
-        ]
-        flux = (
-            120.0 * max(0.0, np.sin(2.0 * np.pi * step * dt / 86400.0))
-            - 40.0
-            + 180.0 * max(0.0, season - 0.5)
-        )
+        share = snow.precipitation_phase(air, 0.8 * 611.2 * np.exp(17.62 * (air - FREEZING) / (air - 30.03)))[1]
+        flux = 120.0 * max(0.0, np.sin(2.0 * np.pi * step * dt / 86400.0)) - 40.0 + 180.0 * max(0.0, season - 0.5)
         available = np.sum(column.snow[0], axis=1)
         sublimation = np.minimum(available, rng.uniform(-1e-6, 1e-5, n) * dt)
         energy, water, outflow, skin = column.step(
@@ -129,9 +121,7 @@ def test_a_winter_closes_its_budgets_of_water_and_heat(dt):
         total_in, total_out = total_in + precipitation, total_out + outflow
         assert np.all(column.snow[3] < FREEZING + 1e-6) and np.all(column.snow[3] > 200.0)
         assert np.all(skin > 210.0) and np.all(skin < 330.0)
-        density = (column.snow[0] + column.snow[1])[column.snow[0] > 0.01] / column.snow[2][
-            column.snow[0] > 0.01
-        ]
+        density = (column.snow[0] + column.snow[1])[column.snow[0] > 0.01] / column.snow[2][column.snow[0] > 0.01]
         assert np.all(density > 49.0) and np.all(density < 920.0)
     assert layers == {0, 1, 2, 3} and deepest > 50.0  # it was a winter
     if dt >= 1800.0:
@@ -203,9 +193,7 @@ def test_rain_freezes_in_cold_snow_and_drains_from_ripe_snow():
     mass, before = 100.0, heat_content(*cold)
     *state, through, _, heat = snow.snow_precipitation(*cold, 0.0, 5.0, 278.15)
     *state, outflow, _, _, _, _, _ = snow.snow_hydrology(1800.0, *state, 272.0)
-    assert (
-        through == 0.0 and outflow == 0.0
-    )  # 100 kg at -20 degC freeze 12 kg, and 0.03 of the volume holds more
+    assert through == 0.0 and outflow == 0.0  # 100 kg at -20 degC freeze 12 kg, and 0.03 of the volume holds more
     np.testing.assert_allclose(state[0].sum() + state[1].sum(), mass + 5.0, rtol=1e-14)
     np.testing.assert_allclose(heat_content(*state), before + heat, rtol=1e-12)
 
@@ -251,9 +239,7 @@ def test_precipitation_turns_from_snow_to_rain_with_the_wet_bulb():
     saturated = 611.2 * np.exp(17.62 * (air - FREEZING) / (air - 30.03))
     wet_bulb, share = snow.precipitation_phase(air, saturated)
     np.testing.assert_allclose(wet_bulb, air, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(
-        share, 1.0 / (1.0 + 6.99e-5 * np.exp(2.0 * (air - FREEZING + 3.97))), rtol=1e-8
-    )
+    np.testing.assert_allclose(share, 1.0 / (1.0 + 6.99e-5 * np.exp(2.0 * (air - FREEZING + 3.97))), rtol=1e-8)
     assert share[0] > 0.999 and share[-1] < 1e-6 and np.all(np.diff(share) <= 0.0)
     dry_bulb, more = snow.precipitation_phase(air, 0.4 * saturated)
     assert np.all(dry_bulb < wet_bulb) and np.all(more >= share)

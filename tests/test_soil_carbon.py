@@ -31,9 +31,7 @@ def run(name, state, input_per_second, seconds, scalar, **soil):
 def test_tables_share_out_all_that_decomposes():
     for scheme in schemes().values():
         assert all(-1e-12 < r <= 1.0 for r in scheme.respired)
-        rate, transfer, respired = carbon.decomposition_scheme(
-            scheme.name, sand=[5, 50, 95], clay=[60, 20, 2]
-        )
+        rate, transfer, respired = carbon.decomposition_scheme(scheme.name, sand=[5, 50, 95], clay=[60, 20, 2])
         assert np.all(rate >= 0.0) and np.all(transfer >= 0.0) and np.all(respired >= -1e-15)
         np.testing.assert_allclose(transfer.sum(axis=-2) + respired, 1.0, atol=1e-15)
 
@@ -108,9 +106,7 @@ def test_century_follows_soilr(reference):
         clay, silt = t["clay"][i], t["silt"][i]
         metabolic = 0.85 - 0.018 * t["LN"][i]
         above, below = t["surfaceIn"][i], t["soilIn"][i]
-        shares = np.array(
-            [above * (1 - metabolic), above * metabolic, below * (1 - metabolic), below * metabolic]
-        )
+        shares = np.array([above * (1 - metabolic), above * metabolic, below * (1 - metabolic), below * metabolic])
         per_week = np.concatenate([shares, np.zeros(3)])
         soil = dict(sand=100.0 * (1.0 - clay - silt), clay=100.0 * clay, lignin=t["Ls"][i])
         pools, co2 = run("century", np.zeros(7), per_week / week, t["t_week"][i] * week, t["xi"][i], **soil)
@@ -131,9 +127,7 @@ def test_yasso07_follows_soilr(reference):
 
 # ------------------------------------------------------------------------------------------------ the step
 def random_case(rng, name, n):
-    rate, transfer, respired = carbon.decomposition_scheme(
-        name, sand=rng.uniform(0, 95, n), clay=rng.uniform(0, 60, n)
-    )
+    rate, transfer, respired = carbon.decomposition_scheme(name, sand=rng.uniform(0, 95, n), clay=rng.uniform(0, 60, n))
     pools = 10.0 ** rng.uniform(-6, 1, (n, len(schemes()[name].pools))) * (rng.random((n, 1)) > 0.1)
     supply = 0.01 * rng.random(pools.shape) * (rng.random((n, 1)) > 0.2)
     scalar = np.where(rng.random(n) < 0.15, 0.0, rng.uniform(0.0, 5.0, n))
@@ -168,9 +162,7 @@ def test_two_half_steps_equal_one():
     once, _, _ = carbon.soil_carbon_step(pools, supply, *rest)
     half, _, _ = carbon.soil_carbon_step(pools, 0.5 * supply, *rest, time_step=0.5 * DAY)
     twice, _, _ = carbon.soil_carbon_step(half, 0.5 * supply, *rest, time_step=0.5 * DAY)
-    np.testing.assert_allclose(
-        twice, once, rtol=1e-13, atol=1e-15
-    )  # composition of exponentials, rounding only
+    np.testing.assert_allclose(twice, once, rtol=1e-13, atol=1e-15)  # composition of exponentials, rounding only
 
 
 def test_frozen_or_empty_soil_respires_nothing_and_keeps_its_carbon():
@@ -240,9 +232,7 @@ def test_periodic_solution_is_where_brute_force_ends():
     step = 5.0 * DAY
     scalar = season(rng, 3, days) + 0.2
     supply = 0.004 * rng.random((3, 7, days))
-    pools, co2, residual = carbon.soil_carbon_periodic(
-        scalar, supply, rate, transfer, respired, time_step=step
-    )
+    pools, co2, residual = carbon.soil_carbon_periodic(scalar, supply, rate, transfer, respired, time_step=step)
     brute = np.zeros((3, 7))
     for _ in range(150):
         for day in range(days):
@@ -317,9 +307,7 @@ def test_moisture_scalars_follow_soilr(reference):
     got = {
         "Candy_PV045": carbon.moisture_scalar("candy", pore_volume=0.45, water=w),
         "Daycent1_fine": carbon.moisture_scalar("daycent1", bulk_density=1.3, water=w),
-        "Daycent2_WP10_FC35": carbon.moisture_scalar(
-            "daycent2", wilting=10, field_capacity=35, water=100 * w
-        ),
+        "Daycent2_WP10_FC35": carbon.moisture_scalar("daycent2", wilting=10, field_capacity=35, water=100 * w),
         "Demeter_sat45": carbon.moisture_scalar("demeter", saturation=0.45, water=w),
         "Gompertz": carbon.moisture_scalar("gompertz", water=w),
         "Moyano": carbon.moisture_scalar("moyano", water=w),
@@ -332,9 +320,7 @@ def test_moisture_scalars_follow_soilr(reference):
 
 def test_rothc_scalars_follow_pyrothc(reference):
     t = reference("soil_rothc_scalars_pyrothc.csv")
-    warmth = carbon.temperature_scalar(
-        "rothc", t["T_degC"] + 273.15, scale=47.9, slope=106, shift=18.3, lowest=-18.3
-    )
+    warmth = carbon.temperature_scalar("rothc", t["T_degC"] + 273.15, scale=47.9, slope=106, shift=18.3, lowest=-18.3)
     np.testing.assert_allclose(warmth, t["fT"], rtol=1e-10)
     for case in np.unique(t["case"]):
         deficit = 0.0
@@ -350,9 +336,7 @@ def test_rothc_scalars_follow_pyrothc(reference):
 def test_scalars_have_their_check_values():
     kelvin = np.array([-10.0, 0.0, 10.0, 25.0]) + 273.15
     want = [0.0469666, 0.3021360, 1.0, 3.2006093]
-    np.testing.assert_allclose(
-        carbon.temperature_scalar("lloyd_taylor", kelvin), want, atol=5e-8
-    )  # as printed
+    np.testing.assert_allclose(carbon.temperature_scalar("lloyd_taylor", kelvin), want, atol=5e-8)  # as printed
     kelvin = np.array([-20.0, 0.0, 15.0, 25.0, 30.0, 40.0]) + 273.15
     want = [0.01, 0.118212, 0.547063, 0.906360, 1.0, 1.098837]
     np.testing.assert_allclose(carbon.temperature_scalar("century_arctan", kelvin), want, atol=5e-7)
@@ -374,7 +358,5 @@ def test_decomposition_stops_in_frozen_and_dry_soil():
     assert frozen == 0.0 and dry == 0.0 and cold == 0.0
     warmer = carbon.decomposition_scalar(np.full(3, 272.65), np.full(3, -1.0), layers)
     assert 0.0 < warmer < 0.1  # liquid water at half a degree below freezing
-    saturated = carbon.decomposition_scalar(
-        np.full(3, 290.0), np.full(3, 0.5), layers
-    )  # ponded: positive head
+    saturated = carbon.decomposition_scalar(np.full(3, 290.0), np.full(3, 0.5), layers)  # ponded: positive head
     assert np.isclose(saturated, 0.820595 * 1.5 ** ((290.0 - 298.15) / 10.0), rtol=1e-12)

@@ -123,9 +123,7 @@ def march_wave(table, cells, steps):
     conductivity, capacity, mean, amplitude, period = (
         table[name][0] for name in ("lambda_W_mK", "C_J_m3K", "Tmean_K", "amp_K", "period_s")
     )
-    depth = 12.0 * np.sqrt(
-        conductivity / capacity * period / np.pi
-    )  # 12 damping depths: e^-12 of the amplitude
+    depth = 12.0 * np.sqrt(conductivity / capacity * period / np.pi)  # 12 damping depths: e^-12 of the amplitude
     thickness = np.full(cells, depth / cells)
     z = (np.arange(cells) + 0.5) * depth / cells
     temperature = wave(conductivity, capacity, mean, amplitude, period, z, 0.0)
@@ -329,9 +327,7 @@ def test_unfrozen_water_follows_the_freezing_curve():
         liquid, ice = on_curve(x)
         state = [np.repeat(v[:, None], 2, 1) for v in (liquid, ice, FREEZING - x)]
         for _ in range(steps):
-            state = soil_heat.phase_change(
-                *state, heat / steps, theta_sat, p, entry, dry, True, np.array([0.1, 0.1])
-            )
+            state = soil_heat.phase_change(*state, heat / steps, theta_sat, p, entry, dry, True, np.array([0.1, 0.1]))
         liquid, ice, temperature = (v[:, 0] for v in state)
         limit = np.minimum(water, theta_sat * (np.maximum(FREEZING - temperature, 1e-9) / entry) ** -p)
         return np.abs(liquid - limit)
@@ -411,9 +407,7 @@ def test_moving_water_carries_heat_without_loss(seed):
 def test_percolation_of_many_pore_volumes_brings_soil_to_the_temperature_of_the_rain():
     n_layer = 10
     theta = np.full(n_layer, 0.3)
-    flux = np.full(
-        n_layer + 1, 3e5
-    )  # 300 m of water through 8 m of soil in one step: stable, and nearly 290 K
+    flux = np.full(n_layer + 1, 3e5)  # 300 m of water through 8 m of soil in one step: stable, and nearly 290 K
     temperature, *_ = soil_heat.advect_heat(
         theta, theta, 0.0 * theta, flux, 290.0, 0.0 * theta, 0.0 * theta, np.full(n_layer, 275.0)
     )
@@ -425,9 +419,7 @@ def test_conductivity_lies_between_dry_and_saturated_and_ice_conducts_better():
     capacity, wet = soil_heat.soil_thermal_properties(
         0.439 * saturation[:, None], np.zeros((11, 1)), layer_thickness=[0.1]
     )
-    _, frozen = soil_heat.soil_thermal_properties(
-        np.zeros((11, 1)), 0.439 * saturation[:, None], layer_thickness=[0.1]
-    )
+    _, frozen = soil_heat.soil_thermal_properties(np.zeros((11, 1)), 0.439 * saturation[:, None], layer_thickness=[0.1])
     density = 2700.0 * (1.0 - 0.439)
     dry = (0.135 * density + 64.7) / (2700.0 - 0.947 * density)
     solid = 7.7**0.215 * 2.0**0.785
@@ -435,9 +427,7 @@ def test_conductivity_lies_between_dry_and_saturated_and_ice_conducts_better():
     np.testing.assert_allclose(wet[0], dry, rtol=1e-12)
     np.testing.assert_allclose(wet[-1], solid**0.561 * 0.57**0.439, rtol=1e-12)
     np.testing.assert_allclose(frozen[-1], solid**0.561 * 2.29**0.439, rtol=1e-12)
-    np.testing.assert_allclose(
-        capacity[:, 0], 0.1 * (0.561 * 2.0e6 + 0.439 * saturation * 4.188e6), rtol=1e-12
-    )
+    np.testing.assert_allclose(capacity[:, 0], 0.1 * (0.561 * 2.0e6 + 0.439 * saturation * 4.188e6), rtol=1e-12)
     assert np.all(np.diff(wet[:, 0]) >= -1e-12) and np.all(np.diff(frozen[:, 0]) > 0.0)
 
 
@@ -446,9 +436,7 @@ def test_results_do_not_depend_on_how_tiles_are_blocked():
         c = {name: value[part].copy() for name, value in random_columns(128, 9).items()}
         skin, flux = heat_step(c, 1800.0)
         freeze(c)
-        return np.concatenate(
-            [skin, flux, c["temperature"].ravel(), c["ice"].ravel(), c["snow_temperature"].ravel()]
-        )
+        return np.concatenate([skin, flux, c["temperature"].ravel(), c["ice"].ravel(), c["snow_temperature"].ravel()])
 
     whole = random_columns(128, 9)
     skin, flux = heat_step(whole, 1800.0)

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from concerto import _core as core
+from concerto.domain.soil import soil_class, soil_classes, texture_class
 from concerto.errors import ConcertoError
 from concerto.kernels import soil_water as kernel
-from concerto.domain.soil import soil_class, soil_classes, texture_class
 
 THICKNESS = np.array(kernel.LAYER_THICKNESS)
-ROUND_OFF = (
-    1e-14  # m of water: 8 m of soil hold 4 m, 4 * 2.2e-16 * some additions (specification: closure < 1e-14 m)
-)
+ROUND_OFF = 1e-14  # m of water: 8 m of soil hold 4 m, 4 * 2.2e-16 * some additions (specification: closure < 1e-14 m)
 
 
 def hydraulics(name="medium"):
@@ -70,9 +68,7 @@ def test_capacity_is_the_slope_of_content():
     up = kernel.van_genuchten(head + step, **hydraulics())[0]
     down = kernel.van_genuchten(head - step, **hydraulics())[0]
     # central difference: truncation 1e-12, rounding 1e-16/(1e-6 * slope of 0.01) = 1e-8
-    np.testing.assert_allclose(
-        (up - down) / (2 * step), kernel.van_genuchten(head, **hydraulics())[2], rtol=1e-6
-    )
+    np.testing.assert_allclose((up - down) / (2 * step), kernel.van_genuchten(head, **hydraulics())[2], rtol=1e-6)
 
 
 def test_saturated_soil_conducts_at_its_saturated_rate_and_ice_blocks_it():
@@ -95,9 +91,7 @@ def test_field_capacity_lies_between_wilting_point_and_porosity():
         assert soil.theta_res < soil.wilting_point < soil.field_capacity < soil.theta_sat
     # closed form of van Genuchten at -1 and -153 m for the medium class, by hand
     assert soil_class().field_capacity == pytest.approx(0.01 + 0.429 * (1 + 3.14**1.1804) ** (1 / 1.1804 - 1))
-    assert soil_class().wilting_point == pytest.approx(
-        0.01 + 0.429 * (1 + (3.14 * 153) ** 1.1804) ** (1 / 1.1804 - 1)
-    )
+    assert soil_class().wilting_point == pytest.approx(0.01 + 0.429 * (1 + (3.14 * 153) ** 1.1804) ** (1 / 1.1804 - 1))
 
 
 def test_texture_classes_of_the_fao():
@@ -303,9 +297,7 @@ def test_frozen_or_waterless_layers_give_nothing_and_are_not_replaced():
     cold = np.where(np.arange(10) < 3, 271.15, temperature)  # exactly T_f - 2 K: counts as frozen
     assert kernel.water_stress(share, theta, head, cold)[1] == pytest.approx(1.0 - share[:3].sum(), rel=1e-12)
     dry = np.where(np.arange(10) < 3, 0.0, theta)
-    assert kernel.water_stress(share, dry, head, temperature)[1] == pytest.approx(
-        1.0 - share[:3].sum(), rel=1e-12
-    )
+    assert kernel.water_stress(share, dry, head, temperature)[1] == pytest.approx(1.0 - share[:3].sum(), rel=1e-12)
 
 
 def test_uptake_is_shared_by_available_water_and_never_overdraws_a_layer():
@@ -314,9 +306,7 @@ def test_uptake_is_shared_by_available_water_and_never_overdraws_a_layer():
     transpiration, uptake = kernel.root_uptake(5e-5, layers, stress, theta, 0.01)
     assert transpiration == pytest.approx(5e-5, rel=1e-12)
     np.testing.assert_allclose(uptake, 5e-5 * layers / stress, rtol=1e-12)
-    transpiration, uptake = kernel.root_uptake(
-        1.0, layers, stress, theta, 0.01
-    )  # a hundred times the possible
+    transpiration, uptake = kernel.root_uptake(1.0, layers, stress, theta, 0.01)  # a hundred times the possible
     holds = (theta - 0.01) * THICKNESS * 1000.0
     assert transpiration < 1.0 and (uptake * 1800.0 <= holds * (1 + 1e-12)).all()
     assert transpiration == pytest.approx(uptake.sum(), rel=1e-12)

@@ -28,9 +28,7 @@ def phi_heat(zeta):
 def profile(phi, zeta, ratio):
     """Integral of phi over ln z from the roughness length to the reference height."""
     points = [np.log(p / abs(zeta)) for p in (1.0, 1.574, 0.465) if ratio < p / abs(zeta) < 1.0]
-    return quad(
-        lambda x: phi(zeta * np.exp(x)), np.log(ratio), 0.0, points=points or None, epsabs=1e-11, limit=200
-    )[0]
+    return quad(lambda x: phi(zeta * np.exp(x)), np.log(ratio), 0.0, points=points or None, epsabs=1e-11, limit=200)[0]
 
 
 def solve(table, rows=slice(None), **options):
@@ -62,9 +60,7 @@ def test_very_stable_table_rows_differ_by_the_logarithm_of_zeta_only(reference):
     zeta, ustar, _, _, _ = solve(table, rows)
     difference = K * table["wind_m_s"][rows] * (1.0 / table["ustar_m_s"][rows] - 1.0 / ustar)
     same = zeta >= 2.0
-    np.testing.assert_allclose(
-        difference[same], np.log(2.0), rtol=1e-6
-    )  # ten digits in the table, difference of two
+    np.testing.assert_allclose(difference[same], np.log(2.0), rtol=1e-6)  # ten digits in the table, difference of two
 
 
 @pytest.mark.parametrize("ratio", [1e-4, 0.01, 0.09])

@@ -40,10 +40,7 @@ TROPICAL = NEEDLE | dict(
 
 
 def pools(n=None, **given):
-    base = (
-        dict(labile=0.3, leaf=0.15, fine_root=0.2, sapwood=4.0, heartwood=6.0, seed=0.05, stress_memory=1.0)
-        | given
-    )
+    base = dict(labile=0.3, leaf=0.15, fine_root=0.2, sapwood=4.0, heartwood=6.0, seed=0.05, stress_memory=1.0) | given
     return base if n is None else {k: np.broadcast_to(v, n).copy() for k, v in base.items()}
 
 
@@ -63,9 +60,7 @@ def test_maintenance_respiration_has_its_base_rates_at_20_degrees():
 def test_respiration_is_reduced_before_the_labile_pool_is_empty():
     demand = sum(carbon.maintenance_respiration(10.0, 0.3, 5.0, 293.15, 293.15, 1e-8)[:3])
     for days, share in ((10.0, 1.0), (5.0, 1.0), (1.0, 0.2), (0.0, 0.0)):
-        leaf, stem, root, paid = carbon.maintenance_respiration(
-            days * 86400.0 * demand, 0.3, 5.0, 293.15, 293.15, 1e-8
-        )
+        leaf, stem, root, paid = carbon.maintenance_respiration(days * 86400.0 * demand, 0.3, 5.0, 293.15, 293.15, 1e-8)
         np.testing.assert_allclose([paid, (leaf + stem + root) / demand], share, rtol=1e-12)
 
 
@@ -147,9 +142,7 @@ def test_leaf_pool_follows_prescribed_leaf_area():
 def test_prescribed_leaf_area_beyond_the_reserve_leaves_a_deficit_and_conserves_carbon():
     state = pools(labile=0.02, leaf=0.0)
     day = carbon.vegetation_day(state, 0.0, 290.0, 1.0, 5.0, flush_time=0.0, shed_time=0.0)
-    np.testing.assert_allclose(
-        day["leaf"] + day["leaf_deficit"], 5.0 / TREE["specific_leaf_area"], rtol=1e-14
-    )
+    np.testing.assert_allclose(day["leaf"] + day["leaf_deficit"], 5.0 / TREE["specific_leaf_area"], rtol=1e-14)
     assert 0.0 < day["leaf"] <= 0.02 / 1.11 and 0.0 <= day["labile"] < 1e-4
     lost = day["growth_respiration"] + sum(day[name] for name in LITTER)
     assert abs(total(state) - total(day) - lost) < 1e-13
@@ -193,9 +186,7 @@ def test_turnover_is_implicit_and_mortality_exponential():
     np.testing.assert_allclose(day["fine_root"], 0.2 / (1.0 + 1.0 / (365.25 * 2.0)), rtol=1e-14)
     day = carbon.vegetation_day(state, 0.0, 290.0, 1.0, 0.0, mortality=0.5, **quiet)
     np.testing.assert_allclose(day["heartwood"], 6.0 * np.exp(-0.5 / 365.25), rtol=1e-14)
-    np.testing.assert_allclose(
-        day["litter_wood"], 10.0 * -np.expm1(-0.5 / 365.25), rtol=1e-11
-    )  # 1 - exp cancels
+    np.testing.assert_allclose(day["litter_wood"], 10.0 * -np.expm1(-0.5 / 365.25), rtol=1e-11)  # 1 - exp cancels
 
 
 def test_growth_respiration_is_a_fixed_share_of_what_is_built():
@@ -273,9 +264,7 @@ def test_equilibrium_does_not_depend_on_the_start_and_returns_after_a_year():
     other = pools(labile=0.1, sapwood=20.0, heartwood=1.0, leaf=0.0)
     again = carbon.carbon_equilibrium(driver, other, *scheme, n_cycle=400, **rates, **traits)
     for name in carbon.POOLS:
-        np.testing.assert_allclose(
-            again[name], state[name], rtol=1e-7, atol=1e-9
-        )  # 400 yr over a 12-yr relaxation
+        np.testing.assert_allclose(again[name], state[name], rtol=1e-7, atol=1e-9)  # 400 yr over a 12-yr relaxation
     year = {name: state[name] for name in NAMES}
     for day in range(365):
         gpp, leaf, kelvin, stress, area, stem, root, _ = driver[:, day]
@@ -295,7 +284,5 @@ def test_bare_ground_stays_without_plants():
     driver[[0, 1, 4]] = 0.0
     empty = dict.fromkeys(carbon.POOLS, 0.0) | {"stress_memory": 1.0}
     traits = traits | {"maximum_leaf_area": 0.0}
-    state = carbon.carbon_equilibrium(
-        driver, empty, *carbon.decomposition_scheme("cencn"), n_cycle=3, **traits
-    )
+    state = carbon.carbon_equilibrium(driver, empty, *carbon.decomposition_scheme("cencn"), n_cycle=3, **traits)
     assert total(state) == 0.0 and not state["carbon"].any() and state["cycle_rh"] == 0.0

@@ -14,7 +14,7 @@ program host
   integer(int32), allocatable :: options(:), end_of_day(:), pft(:)
   real(wp), allocatable :: forcing(:, :), parameters(:, :), state(:, :), values(:)
   real(wp) :: time_step
-  integer :: unit, out, step, tile, column, status, i, b
+  integer :: unit, out, step, tile, status
 
   if (command_argument_count() /= 2) call fail('usage: host site.bin result.bin')
   call get_command_argument(1, input)
@@ -39,32 +39,28 @@ program host
     if (status /= status_ok) call fail('set_tile')
   end do
   ! here all columns come from a file; a host usually sets a few by name: call land%set('parameter', 'g1', values, status)
-  do tile = 1, n_tile
-    i = mod(tile - 1, land%nproma) + 1
-    b = (tile - 1) / land%nproma + 1
-    land%parameters(i, :, b) = parameters(tile, :)
-    land%state(i, :, b) = state(tile, :)
-  end do
-  call land%set('state', state_names(1), state(:, 1), status)  ! also fills the padding of the last block
-  if (status /= status_ok) call fail('set')
+  call land%set_columns('parameter', parameters, status)
+  if (status /= status_ok) call fail('parameters: ' // status_message(status))
+  call land%set_columns('state', state, status)
+  if (status /= status_ok) call fail('state: ' // status_message(status))
 
   open (newunit=out, file=trim(output), access='stream', form='unformatted', status='replace', action='write', iostat=status)
   if (status /= 0) call fail('cannot write ' // trim(output))
   do step = 1, n_step
     read (unit) forcing
     call land%step(1, forcing, end_of_day(step) == 1, status)
-    if (status /= status_ok) call fail('a state value left its bounds')
+    if (status /= status_ok) then
+      call fail(trim(status_message(status)) // ': ' // column_name(merge('state  ', 'forcing', status == status_state), &
+                                                                    land%failed_column))
+    end if
     call land%get('diagnostic', 'nee', values, status)
     write (out) values
     call land%get('diagnostic', 'latent_heat', values, status)
     write (out) values
   end do
-  do column = 1, n_state
-    do tile = 1, n_tile
-      values(tile) = land%state(mod(tile - 1, land%nproma) + 1, column, (tile - 1) / land%nproma + 1)
-    end do
-    write (out) values
-  end do
+  call land%get_columns('state', state, status)
+  if (status /= status_ok) call fail('state: ' // status_message(status))
+  write (out) state
   close (out)
   close (unit)
   call land%finalize()

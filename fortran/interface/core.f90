@@ -72,7 +72,7 @@ contains
     end if
     weight = 1.0_wp / real(steps_per_output, wp)
 
-    !$omp parallel do num_threads(n_thread) schedule(dynamic) default(shared) &
+    !$omp parallel do num_threads(max(1, n_thread)) schedule(dynamic) default(shared) &
     !$omp private(block_number, step, i, k, tile, record, bad_tile, bad_column, first, diagnostics, derived, value)
     do block_number = 1, n_block
       first = (block_number - 1) * nproma
@@ -108,14 +108,14 @@ contains
         if (end_of_day(step) == 1 .or. step == n_step) then
           call check_state(nproma, state(:, :, block_number), bad_tile, bad_column)
           if (bad_tile > 0) then
-            !$omp critical
+            !$omp critical (concerto_core_failure)
             if (failure(1) == 0 .or. first + bad_tile < failure(2)) then
               failure(1) = 2
               failure(2) = first + bad_tile
               failure(3) = bad_column
               failure(4) = step
             end if
-            !$omp end critical
+            !$omp end critical (concerto_core_failure)
             exit
           end if
         end if

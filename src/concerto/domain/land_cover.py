@@ -99,11 +99,7 @@ def c4_share(temperature, precipitation):
     """
     temperature = np.asarray(temperature, dtype=float)
     with np.errstate(invalid="ignore"):
-        wet = (
-            np.isfinite(temperature)
-            if precipitation is None
-            else np.asarray(precipitation, dtype=float) > 25.0
-        )
+        wet = np.isfinite(temperature) if precipitation is None else np.asarray(precipitation, dtype=float) > 25.0
         warm = ((temperature > 22.0) & wet).sum(axis=-1)
         growing = ((temperature > 10.0) & wet).sum(axis=-1)
     return np.where(growing > 0, warm / np.maximum(growing, 1), 0.0)
@@ -134,16 +130,12 @@ def site_climate(site) -> Climate:
         if chosen.any():
             temperature[m] = mean[chosen].mean()
             degree_days[m] = np.maximum(mean[chosen] - 5.0, 0.0).mean() * lengths[m]
-            precipitation[m] = (
-                rain[chosen].mean() * MEAN_MONTH_DAYS
-            )  # months of equal length: rates are compared
+            precipitation[m] = rain[chosen].mean() * MEAN_MONTH_DAYS  # months of equal length: rates are compared
     known = np.isfinite(temperature)
     per_day_known = degree_days[known] / lengths[known]
     degree_days = np.interp(np.arange(12), np.flatnonzero(known), per_day_known, period=12) * lengths
     share = c4_share(temperature, precipitation if site.has_precipitation else None)
-    return Climate(
-        float(np.nanmin(temperature)), float(np.nanmax(temperature)), float(degree_days.sum()), float(share)
-    )
+    return Climate(float(np.nanmin(temperature)), float(np.nanmax(temperature)), float(degree_days.sum()), float(share))
 
 
 def split_group(group: str, climate: Climate) -> dict[int, np.ndarray]:
@@ -199,8 +191,7 @@ def split_group(group: str, climate: Climate) -> dict[int, np.ndarray]:
         return out
     raise ConcertoError(
         f"'{group}' is not a plant group.",
-        hint="Known are tree_be, tree_bd, tree_ne, tree_nd, tree_x, shrub_be, "
-        "shrub_bd, grass, crop and bare.",
+        hint="Known are tree_be, tree_bd, tree_ne, tree_nd, tree_x, shrub_be, shrub_bd, grass, crop and bare.",
     )
 
 
@@ -266,9 +257,7 @@ def site_mixture(site, pft=None) -> list[tuple[int, float]]:
     groups = SITE_GROUPS.get(site.igbp)
     if groups is None:
         groups = {
-            group: share
-            for group, share in IGBP_GROUPS[site.igbp].items()
-            if group != "bare" or site.igbp == "BSV"
+            group: share for group, share in IGBP_GROUPS[site.igbp].items() if group != "bare" or site.igbp == "BSV"
         }
         if site.igbp in ("SAV", "WSA", "CVM"):
             groups = {group: share for group, share in groups.items() if not group.startswith("shrub")}
@@ -318,9 +307,7 @@ def parse_mixture(pft) -> list[tuple[int, float]]:
     total = sum(mixture.values())
     if total <= 0.0:
         raise ConcertoError("The fractions in pft sum to zero.", hint="Give at least one type.")
-    return sorted(
-        ((k, v / total) for k, v in mixture.items() if v > 0.0), key=lambda item: (-item[1], item[0])
-    )
+    return sorted(((k, v / total) for k, v in mixture.items() if v > 0.0), key=lambda item: (-item[1], item[0]))
 
 
 def pft_number(name) -> int:
@@ -335,8 +322,7 @@ def pft_number(name) -> int:
     close = difflib.get_close_matches(text, PFT_NAMES, n=1, cutoff=0.5)
     raise ConcertoError(
         f"'{name}' is not a plant functional type.",
-        hint=(f"Did you mean {close[0]}? " if close else "")
-        + f"Known are 0 to {N_PFT - 1}: {', '.join(PFT_NAMES)}.",
+        hint=(f"Did you mean {close[0]}? " if close else "") + f"Known are 0 to {N_PFT - 1}: {', '.join(PFT_NAMES)}.",
     )
 
 
@@ -349,4 +335,3 @@ def describe(mixture) -> str:
     'grass_c3 75 %, grass_c4 25 %'
     """
     return ", ".join(f"{PFT_NAMES[number]} {100 * fraction:.3g} %" for number, fraction in mixture)
-

@@ -201,9 +201,7 @@ def training_steps(training, flux, target=None):
             if not path.exists():
                 raise ConcertoError(f"{path}: the training file does not exist.", hint="Check the path.")
             site, place, data = _training_site(str(path), path.stat().st_mtime_ns)
-        if target is not None and (
-            site == target.site or _same_place(place, (target.latitude, target.longitude))
-        ):
+        if target is not None and (site == target.site or _same_place(place, (target.latitude, target.longitude))):
             continue
         if flux not in data.values or data.drivers is None:
             continue
@@ -331,9 +329,7 @@ def write_embedded(path, training):
                 continue
             drivers, observed, used = training_steps(sites, flux, left)
             for name, model in train(drivers, observed, ("1lin", "2lin")).items():
-                values = [f"{value:.8g}" for value in model.coefficients] + [""] * (
-                    3 - len(model.coefficients)
-                )
+                values = [f"{value:.8g}" for value in model.coefficients] + [""] * (3 - len(model.coefficients))
                 label = "none" if left is None else left.site
                 lines.append(",".join([label, flux, name, *values, str(len(observed)), str(len(used))]))
     Path(path).write_text("\n".join(lines) + "\n")

@@ -15,9 +15,7 @@ def parse_flags(text):
     except ValueError:
         flags = ()
     if not flags or min(flags) < 0 or max(flags) > 5:
-        raise ConcertoError(
-            f"--flags {text}: not a list of quality flags.", hint="Give numbers 0 to 5, e.g. 0,1."
-        )
+        raise ConcertoError(f"--flags {text}: not a list of quality flags.", hint="Give numbers 0 to 5, e.g. 0,1.")
     return flags
 
 
@@ -39,9 +37,7 @@ def evaluate_command(run, obs, training=(), report=None, flags="0", closure_corr
     """
     from concerto.evaluation.compare import evaluate
 
-    result = evaluate(
-        Path(run), Path(obs), parse_flags(flags), training, closure_correction=closure_corrected
-    )
+    result = evaluate(Path(run), Path(obs), parse_flags(flags), training, closure_correction=closure_corrected)
     if report is not None:
         from concerto.evaluation.report import write_report
 
@@ -52,9 +48,6 @@ def evaluate_command(run, obs, training=(), report=None, flags="0", closure_corr
     print(result.text())
     if result.closure is not None:
         closure = result.closure
-        print(
-            f"Tower energy balance: (Qle + Qh) / (Rnet - Qg) = {closure['ratio']:.2f}, "
-            f"slope {closure['slope']:.2f}."
-        )
+        print(f"Tower energy balance: (Qle + Qh) / (Rnet - Qg) = {closure['ratio']:.2f}, slope {closure['slope']:.2f}.")
     if report is not None:
         print(report)

@@ -367,8 +367,7 @@ def match(run, observations):
         )
     if run.step and observations.step and run.step != observations.step:
         raise ConcertoError(
-            f"{observations.path}: steps of {observations.step} s against {run.step} s in the run"
-            f" ({run.path}).",
+            f"{observations.path}: steps of {observations.step} s against {run.step} s in the run ({run.path}).",
             hint="Run the model on the forcing of the tower, or average the finer record first.",
         )
     return in_run, in_obs
@@ -426,9 +425,7 @@ def closure(observations, flags=(0,)):
     values = observations.values
     if not all(name in values for name in ("Rnet", "Qle", "Qh")):
         return None
-    good = (
-        np.isfinite(values["Rnet"]) & observations.accepted("Qle", flags) & observations.accepted("Qh", flags)
-    )
+    good = np.isfinite(values["Rnet"]) & observations.accepted("Qle", flags) & observations.accepted("Qh", flags)
     has_ground = "Qg" in values
     ground = values["Qg"] if has_ground else np.zeros_like(values["Rnet"])
     good &= np.isfinite(ground)
@@ -468,9 +465,7 @@ def closure_corrected(observations, flags=(0,), window=15):
     day = observations.time.astype("datetime64[D]").astype("int64")
     day -= day.min()
     total = day.max() + 1
-    sums = [
-        np.bincount(day, np.where(good, a, 0.0), total) for a in (available, turbulent, good.astype(float))
-    ]
+    sums = [np.bincount(day, np.where(good, a, 0.0), total) for a in (available, turbulent, good.astype(float))]
     padded = [np.concatenate([[0.0], np.cumsum(a)]) for a in sums]
     low, high = np.maximum(np.arange(total) - window, 0), np.minimum(np.arange(total) + window + 1, total)
     energy, fluxes, number = (a[high] - a[low] for a in padded)
@@ -598,8 +593,7 @@ def evaluate(run, obs, flags=(0,), training=(), names=NAMES, closure_correction=
     notes = list(observations.notes)
     if not present:
         raise ConcertoError(
-            f"{observations.path}: none of {', '.join(fluxes)} is measured there"
-            f" and simulated in {run.path}.",
+            f"{observations.path}: none of {', '.join(fluxes)} is measured there and simulated in {run.path}.",
             hint="Give a file with flux observations.",
         )
     wanted = [(flux, observations.values[flux], flux) for flux in present]

@@ -96,9 +96,7 @@ def _styled(function):
             if figure is None:
                 return None
             buffer = io.StringIO()
-            figure.savefig(
-                buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-            )
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         text = buffer.getvalue()
         text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
         return text.replace("'DejaVu Sans'", FONTS)
@@ -114,16 +112,12 @@ def inline(svg, label):
     label = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     # Short numbers: a tenth of a point is finer than any screen shows.
     rest = re.sub(r"(\d+\.\d{2})\d+", r"\1", rest)
-    share = min(
-        100.0, float(box.split()[2]) / 6.48
-    )  # of the page; figures of full width are 9 inches, 648 pt
+    share = min(100.0, float(box.split()[2]) / 6.48)  # of the page; figures of full width are 9 inches, 648 pt
     return f'<svg viewBox="{box}" style="max-width:{share:.0f}%" role="img" aria-label="{label}">{rest}'
 
 
 def _legend(figure, handles, labels=None):
-    figure.legend(
-        handles=handles, labels=labels, loc="outside upper left", ncols=len(handles), handlelength=1.6
-    )
+    figure.legend(handles=handles, labels=labels, loc="outside upper left", ncols=len(handles), handlelength=1.6)
 
 
 def _label(axes, flux):
@@ -166,9 +160,7 @@ def time_series(evaluation):
     for axis, flux in zip(axes[:, 0], fluxes, strict=True):
         series = evaluation.series[flux]
         base = flux.split("_")[0]
-        (line,) = axis.plot(
-            *daily(evaluation.run.time, evaluation.run.fluxes[base]), color=MODEL, lw=0.7, alpha=0.45
-        )
+        (line,) = axis.plot(*daily(evaluation.run.time, evaluation.run.fluxes[base]), color=MODEL, lw=0.7, alpha=0.45)
         (dots,) = axis.plot(series["days"], series["daily"]["observed"], "o", color=OBSERVED, ms=2.4, mew=0)
         (blue,) = axis.plot(series["days"], series["daily"]["model"], "o", color=MODEL, ms=2.4, mew=0)
         if flux == "NEE":
@@ -209,9 +201,7 @@ def diurnal_cycle(evaluation):
             for name, colour in (("observed", OBSERVED), ("model", MODEL)):
                 sums = np.bincount(inverse[chosen], series[name][chosen], len(hours))
                 # Hours with fewer than five measured steps stay open: the line has a gap.
-                lines += axis.plot(
-                    hours, np.where(number >= 5, sums / np.maximum(number, 1), np.nan), color=colour
-                )
+                lines += axis.plot(hours, np.where(number >= 5, sums / np.maximum(number, 1), np.nan), color=colour)
             if flux == "NEE":
                 axis.axhline(0.0, color="#9aa1a9", lw=0.8, zorder=1)
         name, unit = LABEL[flux]
@@ -316,9 +306,7 @@ def benchmark_bars(evaluation):
     for axis, scale in zip(axes[0], scales, strict=True):
         handles = []
         for k, source in enumerate(sources):
-            nmes = [
-                evaluation.scores[scale].get(flux, {}).get(source, {}).get("nme", np.nan) for flux in fluxes
-            ]
+            nmes = [evaluation.scores[scale].get(flux, {}).get(source, {}).get("nme", np.nan) for flux in fluxes]
             x = np.arange(len(fluxes)) + (k - 0.5 * (len(sources) - 1)) * width
             handles.append(axis.bar(x, nmes, 0.92 * width, color=GREYS.get(source, MODEL)))
             top = max([top, *(v for v in nmes if np.isfinite(v))])
@@ -350,9 +338,7 @@ def energy_closure(evaluation):
     """Closure of the tower's energy balance, and of the model's where its terms are in the run."""
     panels = []
     if evaluation.closure is not None:
-        panels.append(
-            ("tower", evaluation.closure["available"], evaluation.closure["turbulent"], evaluation.closure)
-        )
+        panels.append(("tower", evaluation.closure["available"], evaluation.closure["turbulent"], evaluation.closure))
     terms = model_closure(evaluation.run)
     if terms is not None:
         panels.append(("model", *terms, None))
@@ -438,9 +424,7 @@ def model_series(run):
         axis.set_xlim(run.time[0], run.time[-1])
         if len(curves) == 1:
             continue
-        axis.legend(
-            loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderaxespad=0.1, handlelength=1.4
-        )
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderaxespad=0.1, handlelength=1.4)
     _dates(axes[-1, 0])
     figure.align_ylabels()
     return figure
@@ -479,8 +463,7 @@ def biome_cycles(time, titles, curves, unit, columns=3, shade=None):
             axis.fill_between(month, a, b, where=a >= b, interpolate=True, color=MODEL, alpha=0.14, lw=0)
             axis.fill_between(month, a, b, where=a < b, interpolate=True, color=SECOND, alpha=0.14, lw=0)
         handles = [
-            axis.plot(month, cycle, color=colour)[0]
-            for cycle, (_, colour, _) in zip(cycles, curves, strict=True)
+            axis.plot(month, cycle, color=colour)[0] for cycle, (_, colour, _) in zip(cycles, curves, strict=True)
         ]
         axis.set_title(titles[k], fontsize=8.8)
         axis.set_xticks(range(0, 12, 2), MONTHS[::2])
@@ -541,15 +524,11 @@ def win_table(table):
     if not rows:
         return None
     sites = sorted({row["site"] for row in rows})
-    fluxes = [
-        flux for flux in ("NEE", "GPP", "GPP_DT", "Reco", "Qle", "Qh") if any(r["flux"] == flux for r in rows)
-    ]
+    fluxes = [flux for flux in ("NEE", "GPP", "GPP_DT", "Reco", "Qle", "Qh") if any(r["flux"] == flux for r in rows)]
     names = list(table["share"])
     figure, axes = _figure(1, 1, 1.7 + 1.2 * len(fluxes), 1.0 + 0.42 * len(sites))
     axis = axes[0, 0]
-    colours = LinearSegmentedColormap.from_list(
-        "ratio", ["#3a87bd", "#bcd9eb", "#f7f7f7", "#f6cfa8", "#dd7a2c"]
-    )
+    colours = LinearSegmentedColormap.from_list("ratio", ["#3a87bd", "#bcd9eb", "#f7f7f7", "#f6cfa8", "#dd7a2c"])
     for row in rows:
         x, y = fluxes.index(row["flux"]), sites.index(row["site"])
         nme = row["scores"]["model"]["nme"]
@@ -581,8 +560,6 @@ def win_table(table):
 def _cell(x, y, colour, judged):
     from matplotlib.patches import Rectangle
 
-    edge = (
-        {"edgecolor": "#ffffff", "linewidth": 2.0} if judged else {"edgecolor": "#737c88", "linestyle": "--"}
-    )
+    edge = {"edgecolor": "#ffffff", "linewidth": 2.0} if judged else {"edgecolor": "#737c88", "linestyle": "--"}
     shrink = 0.5 if judged else 0.46
     return Rectangle((x - shrink, y - shrink), 2 * shrink, 2 * shrink, facecolor=colour, **edge)

@@ -209,9 +209,7 @@ def _write(path, context):
     return path
 
 
-def write_report(
-    path_html, run, obs=None, training=(), flags=(0,), closure_correction=False, evaluation=None
-):
+def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_correction=False, evaluation=None):
     """Write the page of a site run.
 
     Parameters
@@ -315,9 +313,7 @@ def write_report(
             f"{abs(run.latitude):.2f}° {'N' if run.latitude >= 0 else 'S'}, "
             f"{abs(run.longitude):.2f}° {'E' if run.longitude >= 0 else 'W'}"
         )
-    igbp = run.attributes.get("igbp") or (
-        observations.attributes.get("IGBP") if observations is not None else None
-    )
+    igbp = run.attributes.get("igbp") or (observations.attributes.get("IGBP") if observations is not None else None)
     if igbp:
         where.append(str(igbp))
     elevation = run.attributes.get("elevation")
@@ -377,9 +373,7 @@ def write_demo_report(path_html, dataset, summary=None):
 
     ds = _open(dataset)
     if "site" not in ds.dims:
-        raise ConcertoError(
-            "The dataset has no dimension 'site'.", hint="Use write_report for a single site."
-        )
+        raise ConcertoError("The dataset has no dimension 'site'.", hint="Use write_report for a single site.")
     summary = dict(summary if summary is not None else _json(ds.attrs.get("summary")))
     time = _times(ds, "dataset")
     codes = [str(code) for code in ds["site"].values]

@@ -37,9 +37,7 @@ def site_files(data_dir):
     directory = directory / "sites" if (directory / "sites").is_dir() else directory
     files = {path.name.split("_")[0]: path for path in sorted(directory.glob("*.nc"))}
     if not files:
-        raise ConcertoError(
-            f"{directory}: there is no NetCDF file.", hint="Give the folder with the site files."
-        )
+        raise ConcertoError(f"{directory}: there is no NetCDF file.", hint="Give the folder with the site files.")
     return files
 
 
@@ -131,9 +129,7 @@ def score_sites(runs, data_dir, names=NAMES, fluxes=FLUXES, flags=(0,), tiers_of
     rows, missing, daily = [], [], {}
     for site, run in sorted(runs.items()):
         if site not in towers:
-            raise ConcertoError(
-                f"{data_dir}: there is no tower file for site {site}.", hint="Check the site name."
-            )
+            raise ConcertoError(f"{data_dir}: there is no tower file for site {site}.", hint="Check the site name.")
         tower = towers[site]
         run = run if hasattr(run, "fluxes") else read_run(run)
         for path in sorted(Path(data_dir).glob(f"callmip_phase1/{site}_daily_aggregated_*_Flux.nc")):
@@ -201,9 +197,7 @@ def score_sites(runs, data_dir, names=NAMES, fluxes=FLUXES, flags=(0,), tiers_of
         "rows": rows,
         "cases": {name: sum(len(JUDGED) for row in judged if name in row["wins"]) for name in names},
         "share": {name: share(judged, name) for name in names},
-        "share_by_metric": {
-            name: {metric: share(judged, name, (metric,)) for metric in JUDGED} for name in names
-        },
+        "share_by_metric": {name: {metric: share(judged, name, (metric,)) for metric in JUDGED} for name in names},
         "share_by_flux": {
             name: {flux: share([row for row in judged if row["flux"] == flux], name) for flux in medians}
             for name in names
@@ -264,9 +258,7 @@ def skill_text(table):
     ]
     for row in table["rows"]:
         scores = row["scores"]
-        nmes = "".join(
-            f"{scores[s]['nme']:11.3f}" if s in scores else f"{'-':>11s}" for s in ("model", *names)
-        )
+        nmes = "".join(f"{scores[s]['nme']:11.3f}" if s in scores else f"{'-':>11s}" for s in ("model", *names))
         wins = " ".join(f"{sum(won.values())}/{len(won)}" for won in row["wins"].values())
         model = scores["model"]
         lines.append(
@@ -279,8 +271,7 @@ def skill_text(table):
         parts = ", ".join(f"{metric} {value:.0%}" for metric, value in table["share_by_metric"][name].items())
         fluxes = ", ".join(f"{flux} {value:.0%}" for flux, value in table["share_by_flux"][name].items())
         lines.append(
-            f"better than {name}: {table['share'][name]:.1%} of {table['cases'][name]} cases"
-            f" ({parts}; {fluxes})"
+            f"better than {name}: {table['share'][name]:.1%} of {table['cases'][name]} cases ({parts}; {fluxes})"
             if table["cases"][name]
             else f"better than {name}: no case"
         )
@@ -294,8 +285,7 @@ def skill_text(table):
     if table.get("peers"):
         lines += [
             "",
-            f"{'flux':5s}{'other model, same sites':52s}{'sites':>6s}{'NME':>7s}{'ours':>7s}"
-            f"{'ours better':>12s}",
+            f"{'flux':5s}{'other model, same sites':52s}{'sites':>6s}{'NME':>7s}{'ours':>7s}{'ours better':>12s}",
         ]
         for peer in table["peers"]:
             lines.append(
@@ -307,9 +297,7 @@ def skill_text(table):
             "",
             "daily, valid days of CalLMIP only (Qle, Qh in W m-2, not closure-corrected; NEE in gC m-2 d-1)",
         ]
-        lines.append(
-            f"{'site':8s}{'flux':5s}{'days':>6s}{'mean':>9s}{'bias':>9s}{'NME':>7s}{'r':>7s}{'sd ratio':>9s}"
-        )
+        lines.append(f"{'site':8s}{'flux':5s}{'days':>6s}{'mean':>9s}{'bias':>9s}{'NME':>7s}{'r':>7s}{'sd ratio':>9s}")
         for site, by_flux in table["daily"].items():
             for flux, s in by_flux.items():
                 lines.append(

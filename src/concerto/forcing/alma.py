@@ -180,9 +180,7 @@ def classic_shortfall(path) -> int:
 
 
 def _reason(error) -> str:
-    return (
-        re.sub(r"\s*:?\s*'[^']*'$", "", str(error)).replace("[Errno ", "error [").strip() or "no reason given"
-    )
+    return re.sub(r"\s*:?\s*'[^']*'$", "", str(error)).replace("[Errno ", "error [").strip() or "no reason given"
 
 
 def _read(variable, file) -> np.ndarray:
@@ -207,14 +205,12 @@ def _read_dataset(dataset, file: str) -> Record:
     if time_name is None:
         raise ConcertoError(
             f"{file} has no variable 'time' (it has {_some(dataset.variables)}).",
-            hint="A site file needs a variable 'time' with units such as 'minutes since 2004-01-01 "
-            "00:00:00'.",
+            hint="A site file needs a variable 'time' with units such as 'minutes since 2004-01-01 00:00:00'.",
         )
     time = dataset.variables[time_name]
     if time.ndim != 1 or time.size == 0:
         raise ConcertoError(
-            f"{file}: 'time' has {time.ndim} dimensions and {time.size} values; one dimension with "
-            f"values is needed.",
+            f"{file}: 'time' has {time.ndim} dimensions and {time.size} values; one dimension with values is needed.",
             hint="Write the records of the site along one dimension 'time'.",
         )
     metadata = _site_metadata(dataset, names, attributes, file)
@@ -253,8 +249,7 @@ def _series(variable, time_dimension, file, mandatory, report) -> np.ndarray | N
     if time_dimension not in variable.dimensions:
         if mandatory:
             raise ConcertoError(
-                f"{file}: {variable.name} has the dimensions {variable.dimensions}, without "
-                f"'{time_dimension}'.",
+                f"{file}: {variable.name} has the dimensions {variable.dimensions}, without '{time_dimension}'.",
                 hint=f"Write {variable.name} as a series along '{time_dimension}'.",
             )
         return None
@@ -262,8 +257,7 @@ def _series(variable, time_dimension, file, mandatory, report) -> np.ndarray | N
         if dimension != time_dimension and size != 1:
             if mandatory:
                 raise ConcertoError(
-                    f"{file}: {variable.name} has {size} values along '{dimension}'; a site file holds "
-                    f"one place.",
+                    f"{file}: {variable.name} has {size} values along '{dimension}'; a site file holds one place.",
                     hint="Extract one place, or run the file as a grid with 'concerto run CONFIG.yaml'.",
                 )
             report.append(f"{variable.name} was ignored: it has {size} values along '{dimension}'")
@@ -305,9 +299,7 @@ def _text(dataset, names, candidates):
         if candidate in names:
             raw = dataset.variables[names[candidate]][...]
             raw = np.ma.filled(raw, b"" if np.ma.asarray(raw).dtype.kind == "S" else "")
-            parts = [
-                p.decode("latin-1") if isinstance(p, bytes) else str(p) for p in np.asarray(raw).reshape(-1)
-            ]
+            parts = [p.decode("latin-1") if isinstance(p, bytes) else str(p) for p in np.asarray(raw).reshape(-1)]
             text = "".join(parts).replace("\x00", " ").strip()
             if text:
                 return text
@@ -374,8 +366,7 @@ def _stamps(dataset, time, file, attributes, report):
     if factor is None:
         raise ConcertoError(
             f"{file}: the unit of 'time' is '{units}', which cannot be read.",
-            hint="Use seconds, minutes, hours or days 'since' a date, such as 'minutes since 2004-01-01 "
-            "00:00:00'.",
+            hint="Use seconds, minutes, hours or days 'since' a date, such as 'minutes since 2004-01-01 00:00:00'.",
         )
     epoch, offset = _epoch(match[2], file)
     values = np.ma.filled(np.ma.asarray(_read(time, file), dtype=np.float64), np.nan)
@@ -389,17 +380,13 @@ def _stamps(dataset, time, file, attributes, report):
     bounds_name = str(time.getncattr("bounds")) if "bounds" in time.ncattrs() else "time_bnds"
     position = None
     if bounds_name in dataset.variables and dataset.variables[bounds_name].shape == (values.size, 2):
-        bounds = np.ma.filled(
-            np.ma.asarray(_read(dataset.variables[bounds_name], file), dtype=np.float64), np.nan
-        )
+        bounds = np.ma.filled(np.ma.asarray(_read(dataset.variables[bounds_name], file), dtype=np.float64), np.nan)
         if np.isfinite(bounds).all() and (bounds[:, 1] > bounds[:, 0]).all():
             width = float(np.median(bounds[:, 1] - bounds[:, 0]))
             shift = float(np.median(values - bounds[:, 0])) / width
             position = "start" if shift < 0.25 else "end" if shift > 0.75 else "middle"
             if position != "start":
-                report.append(
-                    f"time stamps mark the {position} of the interval ({bounds_name}); starts were used"
-                )
+                report.append(f"time stamps mark the {position} of the interval ({bounds_name}); starts were used")
             values = bounds[:, 0]
             # Files shifted by hand sometimes keep bounds in another unit: then they are wider than a day.
             if width * factor > 86400.0 + 1:
@@ -424,9 +411,7 @@ def _stated_position(time, attributes) -> str | None:
                     return word
     for name in ("comment", "long_name", "description"):
         text = str(time.getncattr(name)).lower() if name in time.ncattrs() else ""
-        match = re.search(
-            r"\b(start|beginning|end|middle|mid-?point|centre|center)\b of (the |each |an? )*\w*", text
-        )
+        match = re.search(r"\b(start|beginning|end|middle|mid-?point|centre|center)\b of (the |each |an? )*\w*", text)
         if match:
             return {"start": "start", "beginning": "start", "end": "end"}.get(match[1], "middle")
     return None
@@ -436,8 +421,7 @@ def _to_datetime(seconds, epoch, calendar, file, report) -> np.ndarray:
     if calendar in ("standard", "gregorian", "proleptic_gregorian", "none", ""):
         if np.abs(seconds).max() > 1e12:
             raise ConcertoError(
-                f"{file}: 'time' reaches {np.abs(seconds).max():.3g} s from its reference date, which "
-                f"is no date.",
+                f"{file}: 'time' reaches {np.abs(seconds).max():.3g} s from its reference date, which is no date.",
                 hint="Correct the unit of 'time'.",
             )
         return epoch + np.rint(seconds).astype("timedelta64[s]")
@@ -464,9 +448,7 @@ def _to_datetime(seconds, epoch, calendar, file, report) -> np.ndarray:
 def near_names(wanted, available) -> str:
     """Sentence part that names the variable most like one of `wanted`, or nothing."""
     taken = {alias.lower() for aliases in ALIASES.values() for alias in aliases}
-    lower = {
-        name.lower(): name for name in available if name.lower() not in taken and not name.endswith("_qc")
-    }
+    lower = {name.lower(): name for name in available if name.lower() not in taken and not name.endswith("_qc")}
     for name in wanted:
         close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
         if close:

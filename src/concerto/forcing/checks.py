@@ -74,9 +74,7 @@ def check_path(path) -> tuple[Path, str]:
         inside = sorted(p.name for p in path.glob("*.nc")) + sorted(p.name for p in path.glob("*.csv"))
         raise ConcertoError(
             f"{path} is a directory, not a file.",
-            hint=f"Name one file in it, such as {path / inside[0]}."
-            if inside
-            else "Name one NetCDF or CSV file.",
+            hint=f"Name one file in it, such as {path / inside[0]}." if inside else "Name one NetCDF or CSV file.",
         )
     if not path.exists():
         folder = path.parent
@@ -125,8 +123,7 @@ def check_path(path) -> tuple[Path, str]:
             hint="The file is damaged or of another format: copy or download it again.",
         )
     raise ConcertoError(
-        f"{path.name} is neither NetCDF nor a FLUXNET CSV file (its name ends in "
-        f"'{path.suffix or 'nothing'}').",
+        f"{path.name} is neither NetCDF nor a FLUXNET CSV file (its name ends in '{path.suffix or 'nothing'}').",
         hint="Give a site file in NetCDF with ALMA names, or a half-hourly FLUXNET or ICOS CSV file.",
     )
 
@@ -138,8 +135,7 @@ def check_place(value, what, low, high, file, needed=True):
             return None
         raise ConcertoError(
             f"{file} does not say the {what} of the site.",
-            hint=f"Give it: read_site(path, {what}=...), on the command line --{what.replace('_', '-')} "
-            f"VALUE.",
+            hint=f"Give it: read_site(path, {what}=...), on the command line --{what.replace('_', '-')} VALUE.",
         )
     try:
         value = float(value)
@@ -227,8 +223,7 @@ def regular_axis(record, gap_limit_days):
         step = rounded
     if not 300 <= step <= 21600 or 86400 % step:
         raise ConcertoError(
-            f"{file}: the most common interval is {step} s ({step / 3600:g} h) from "
-            f"{stamp_text(stamps[rows[0]])}.",
+            f"{file}: the most common interval is {step} s ({step / 3600:g} h) from {stamp_text(stamps[rows[0]])}.",
             hint="Intervals of 300 to 21600 s that divide a day can be run: usually 1800 or 3600 s.",
         )
     jump = int(np.argmax(difference))
@@ -364,19 +359,14 @@ def check_range(name, values, file, found, time, report):
     if name == "CO2air" and number <= 0.05 * values.size:
         # Faults of the analyser are common in published files, and the annual mean is near enough.
         report.append(
-            f"warning: {found}: {plural(number, 'impossible value')} left out, first "
-            f"{values[first]:.5g} at {at}"
+            f"warning: {found}: {plural(number, 'impossible value')} left out, first {values[first]:.5g} at {at}"
         )
         values[bad] = np.nan
         return
     worst = values[bad][int(np.argmax(np.abs(values[bad] - 0.5 * (low + high))))]
     hint = "If these are faults of the instrument, set them to -9999 so that they are filled"
     hint += "; if all values are wrong, check the unit."
-    if (
-        number > 1
-        and np.ptp(values[bad]) == 0.0
-        and values[first] in (-99.0, -999.0, -6999.0, -99999.0, -32768.0)
-    ):
+    if number > 1 and np.ptp(values[bad]) == 0.0 and values[first] in (-99.0, -999.0, -6999.0, -99999.0, -32768.0):
         hint = f"If {values[first]:g} means missing, write -9999 or set the attribute '_FillValue'."
     elif name in ("Precip", "Rainf", "Snowf") and worst > high:
         hint = f"If the values are amounts per interval, set the attribute 'units' of {found} to 'mm'."
@@ -393,8 +383,7 @@ def check_varies(name, values, file, found, time):
     known = values[np.isfinite(values)]
     if known.size == 0:
         raise ConcertoError(
-            f"{file}: {found} has no value: all {plural(values.size)} from {stamp_text(time[0])} on are "
-            f"missing.",
+            f"{file}: {found} has no value: all {plural(values.size)} from {stamp_text(time[0])} on are missing.",
             hint=f"{name} must be measured or filled in the file.",
         )
     if known.size > 1 and known.max() - known.min() <= 1e-6 * max(abs(float(known[0])), 1.0):
@@ -457,8 +446,7 @@ def check_dry_heat(humidity, air_temperature, pressure, found, report):
     relative = float(np.mean(vapour / derive.saturation_pressure(air_temperature[warm])))
     if relative > 0.92:
         report.append(
-            f"warning: {found}: relative humidity is {100 * relative:.0f} % at the warmest steps; "
-            "check its unit"
+            f"warning: {found}: relative humidity is {100 * relative:.0f} % at the warmest steps; check its unit"
         )
 
 
@@ -474,8 +462,7 @@ def check_precipitation_total(rate, step_seconds, file, found, time, report):
             f"{file}: {found} amounts to {per_year / 1000:.0f} m of water per year "
             f"({plural(wet, 'wet step')}, first at "
             f"{stamp_text(time[int(np.argmax(np.nan_to_num(rate) > 0))])}).",
-            hint=f"The values look like mm per interval: set the attribute 'units' of {found} to 'mm' "
-            f"if they are.",
+            hint=f"The values look like mm per interval: set the attribute 'units' of {found} to 'mm' if they are.",
         )
     if per_year < 1.0 and rate.size * step_seconds > 200 * 86400 and found.lower() != "snowf":
         report.append(f"warning: {found} amounts to only {per_year:.2g} mm per year; check its unit")
@@ -521,9 +508,7 @@ def solar_lag(shortwave, time_start_utc, step_seconds, latitude, longitude):
     return int(lags[best]), float(correlation[best]), float(correlation[half]), hours
 
 
-def check_sun(
-    shortwave, time_start_utc, step_seconds, latitude, longitude, utc_offset, offset_source, file, report
-):
+def check_sun(shortwave, time_start_utc, step_seconds, latitude, longitude, utc_offset, offset_source, file, report):
     """Compare measured shortwave with the sun: refuse 2 h or more, warn from one hour or one clear step."""
     if shortwave.size * step_seconds < 3 * 86400:
         report.append("time stamps were not compared with the sun: the record is shorter than 3 days")
@@ -602,9 +587,7 @@ def check_sunlight(shortwave, time_start_utc, step_seconds, latitude, longitude,
     """Remark on shortwave well above what arrives at the top of the atmosphere, as at night."""
     middle = time_start_utc + np.timedelta64(step_seconds // 2, "s")
     shift = np.timedelta64(step_seconds // 2, "s")
-    top = np.max(
-        [derive.top_of_atmosphere(middle + k * shift, latitude, longitude) for k in (-2, -1, 0, 1, 2)], axis=0
-    )
+    top = np.max([derive.top_of_atmosphere(middle + k * shift, latitude, longitude) for k in (-2, -1, 0, 1, 2)], axis=0)
     above = shortwave > 1.15 * top + 50.0
     if above.sum() > 0.001 * shortwave.size:
         report.append(

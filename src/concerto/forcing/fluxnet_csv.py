@@ -81,10 +81,8 @@ def read_fluxnet_csv(path: str | Path) -> Record:
                 hint="Use the half-hourly (HH) or hourly (HR) file of the same product.",
             )
         raise ConcertoError(
-            f"{file} has no column TIMESTAMP_START or TIMESTAMP_END (its columns begin "
-            f"{', '.join(header[:5])}).",
-            hint="Only FLUXNET2015, FLUXMET, ICOS and AmeriFlux BASE files can be read as CSV; write "
-            "others as NetCDF.",
+            f"{file} has no column TIMESTAMP_START or TIMESTAMP_END (its columns begin {', '.join(header[:5])}).",
+            hint="Only FLUXNET2015, FLUXMET, ICOS and AmeriFlux BASE files can be read as CSV; write others as NetCDF.",
         )
     columns, flags = {}, {}
     for canonical, (candidates, unit) in COLUMNS.items():
@@ -128,9 +126,7 @@ def _header(path, file):
             if line.strip() and not line.startswith("#"):
                 names = [name.strip().strip('"') for name in next(csv.reader([line]))]
                 return names, skip
-    raise ConcertoError(
-        f"{file} has no header line.", hint="Download the file again: it is empty or cut off."
-    )
+    raise ConcertoError(f"{file} has no header line.", hint="Download the file again: it is empty or cut off.")
 
 
 def _numbers(path, file, skip, header, wanted) -> np.ndarray:
@@ -139,9 +135,7 @@ def _numbers(path, file, skip, header, wanted) -> np.ndarray:
     try:
         with open(path, encoding="latin-1", newline="") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty table is reported below
-            table = np.loadtxt(
-                stream, delimiter=",", skiprows=skip, usecols=positions, ndmin=2, comments=None
-            )
+            table = np.loadtxt(stream, delimiter=",", skiprows=skip, usecols=positions, ndmin=2, comments=None)
     except ValueError:
         try:
             table = _numbers_slowly(path, file, skip, header, wanted, positions)
@@ -151,9 +145,7 @@ def _numbers(path, file, skip, header, wanted) -> np.ndarray:
                 hint="The file is damaged: download it again.",
             ) from error
     if table.shape[0] == 0:
-        raise ConcertoError(
-            f"{file} has a header but no rows.", hint="Download the file again: it is cut off."
-        )
+        raise ConcertoError(f"{file} has a header but no rows.", hint="Download the file again: it is cut off.")
     return table
 
 

@@ -212,9 +212,7 @@ def read_site(
     try:
         time_utc = axis - np.timedelta64(int(round(place["utc_offset_hours"] * 3600)), "s")
     except (OverflowError, ValueError) as error:
-        raise ConcertoError(
-            f"{record.file}: the time axis is no date.", hint="Check the unit of 'time'."
-        ) from error
+        raise ConcertoError(f"{record.file}: the time axis is no date.", hint="Check the unit of 'time'.") from error
     series = _Series(record, axis, step, rows, slots, gap_limit_days)
     forcing, flags, has_precipitation, place["elevation"] = _complete(series, place, time_utc, record)
     if check_solar:
@@ -237,14 +235,10 @@ def read_site(
         record.report.append(f"the record begins on {stamp_text(axis[0])}, not with a calendar year")
     days = axis.size * step / 86400.0
     if days < 365.0:
-        record.report.append(
-            f"warning: the record has {days:.4g} days, less than a year: spin-up is indicative only"
-        )
+        record.report.append(f"warning: the record has {days:.4g} days, less than a year: spin-up is indicative only")
     record.report += _flag_summary(flags)
     if place["tier"]:
-        record.report.append(
-            f"forcing tier {place['tier']}: {TIERS.get(place['tier'][:1].upper(), 'unknown')}"
-        )
+        record.report.append(f"forcing tier {place['tier']}: {TIERS.get(place['tier'][:1].upper(), 'unknown')}")
     for key, values in forcing.items():
         if values is not None and not np.isfinite(values).all():
             bad = ~np.isfinite(values)
@@ -341,9 +335,7 @@ def _flag_summary(flags: dict) -> list[str]:
     groups: dict[str, list[str]] = {}
     for key, flag in flags.items():
         counts = {value: int((flag == value).sum()) for value in FLAG_WORDS}
-        parts = [
-            f"{100 * count / flag.size:.4g} % {FLAG_WORDS[value]}" for value, count in counts.items() if count
-        ]
+        parts = [f"{100 * count / flag.size:.4g} % {FLAG_WORDS[value]}" for value, count in counts.items() if count]
         origin = parts[0].replace("100 % ", "all ") if len(parts) == 1 else ", ".join(parts)
         groups.setdefault(origin, []).append(key)
     return [f"{', '.join(keys)}: {origin}" for origin, keys in groups.items()]
@@ -429,9 +421,7 @@ class _Series:
         if scale != 1.0 or offset != 0.0:
             values = values * scale + offset
             if not is_identity(name, variable.unit):
-                record.report.append(
-                    f"{variable.name}: converted from {variable.unit.strip()} to {KNOWN[name][0]}"
-                )
+                record.report.append(f"{variable.name}: converted from {variable.unit.strip()} to {KNOWN[name][0]}")
         checks.check_unit_by_value(name, values, variable.unit, record.file, variable.name, self.axis)
         if name in checks.BOUNDS:
             checks.check_range(name, values, record.file, variable.name, self.axis, record.report)
@@ -455,9 +445,7 @@ class _Series:
             if count
         ]
         if parts:
-            self.record.report.append(
-                f"{name}: {plural(n_linear + n_diurnal + n_wide)} filled, {', '.join(parts)}"
-            )
+            self.record.report.append(f"{name}: {plural(n_linear + n_diurnal + n_wide)} filled, {', '.join(parts)}")
 
     def mandatory(self, name):
         values, flag = self.take(name)
@@ -524,9 +512,7 @@ def _complete(series: _Series, place: dict, time_utc, record: Record):
         if missing.any():
             co2[missing] = co2_at(time_utc[missing], record.file)
             flag[missing] = gaps.FLAG_PRESCRIBED
-            report.append(
-                f"CO2air: {_share(missing)} from the global annual mean (CMIP6, SSP2-4.5 after 2014)"
-            )
+            report.append(f"CO2air: {_share(missing)} from the global annual mean (CMIP6, SSP2-4.5 after 2014)")
     forcing["co2"], flags["co2"] = co2, flag
 
     forcing["leaf_area_index"] = None
@@ -566,9 +552,7 @@ def _pressure(series, place, air_temperature, record):
         formula = derive.barometric_pressure(air_temperature, height)
         ratio = pressure[known].mean() / formula[known].mean()
         pressure[~known], flag[~known] = ratio * formula[~known], gaps.FLAG_DERIVED
-        record.report.append(
-            f"Psurf: {_share(~known)} from the barometric formula, scaled to the measured mean"
-        )
+        record.report.append(f"Psurf: {_share(~known)} from the barometric formula, scaled to the measured mean")
     elif elevation is not None:
         pressure[:], flag[:] = derive.barometric_pressure(air_temperature, elevation), gaps.FLAG_DERIVED
         record.report.append(f"Psurf: all {plural(n)} from elevation {elevation:g} m and temperature")
@@ -579,9 +563,7 @@ def _pressure(series, place, air_temperature, record):
         )
     if elevation is None:
         mean_temperature, mean_pressure = float(air_temperature.mean()), float(pressure.mean())
-        elevation = (
-            mean_temperature / 0.0065 * ((101325.0 / mean_pressure) ** (287.04 * 0.0065 / 9.80665) - 1.0)
-        )
+        elevation = mean_temperature / 0.0065 * ((101325.0 / mean_pressure) ** (287.04 * 0.0065 / 9.80665) - 1.0)
         record.report.append(f"elevation not stated: {elevation:.0f} m from the mean pressure")
     else:
         expected = float(derive.barometric_pressure(air_temperature.mean(), elevation))
@@ -625,9 +607,7 @@ def _humidity(series, air_temperature, pressure, record):
                     hint="Check the unit of VPD and of air temperature.",
                 )
             if over.any():
-                record.report.append(
-                    f"{series.found(name)}: {plural(int(over.sum()))} larger than saturation, limited"
-                )
+                record.report.append(f"{series.found(name)}: {plural(int(over.sum()))} larger than saturation, limited")
             vapour = np.maximum(saturated - values, MINIMUM_HUMIDITY * saturated)
         else:
             vapour = np.maximum(values / 100.0, MINIMUM_HUMIDITY) * saturated
@@ -635,9 +615,7 @@ def _humidity(series, air_temperature, pressure, record):
         # A formula of a filled value is a filled value.
         flag[take] = np.where(source_flag[take] <= gaps.FLAG_MEASURED, gaps.FLAG_DERIVED, source_flag[take])
         source = source or series.found(name)
-        record.report.append(
-            f"Qair: {_share(take)} from {series.found(name)}, temperature and pressure (Bolton 1980)"
-        )
+        record.report.append(f"Qair: {_share(take)} from {series.found(name)}, temperature and pressure (Bolton 1980)")
     if source is None:
         raise ConcertoError(
             f"{record.file}: humidity (Qair, VPD or RH) is missing at all {plural(n)} from "
@@ -663,9 +641,7 @@ def _wind(series, n):
         north, flag = series.take("Wind_N")
         east, _ = series.take("Wind_E")
         wind = np.hypot(north, east)
-        checks.check_range(
-            "Wind", wind, series.record.file, "Wind_N, Wind_E", series.axis, series.record.report
-        )
+        checks.check_range("Wind", wind, series.record.file, "Wind_N, Wind_E", series.axis, series.record.report)
         series.record.report.append("Wind: from its north and east components")
         return wind, flag
     return np.full(n, np.nan), np.full(n, gaps.FLAG_UNKNOWN, dtype=np.int8)
@@ -685,9 +661,7 @@ def _precipitation(series, forcing, record):
         parts = []
         for name in ("Rainf", "Snowf"):
             values, flag = series.take(name)
-            checks.check_precipitation_total(
-                values, step, record.file, series.found(name), series.axis, report
-            )
+            checks.check_precipitation_total(values, step, record.file, series.found(name), series.axis, report)
             _dry_gaps(series, name, values, flag)
             parts += [values, flag]
         rain, flag_rain, snow, flag_snow = parts
@@ -741,9 +715,7 @@ def _observations(series, record) -> dict:
         try:
             values, flag = series.take(name)
         except ConcertoError as error:
-            record.report.append(
-                f"warning: {found} was ignored ({error.message.removeprefix(record.file + ': ')})"
-            )
+            record.report.append(f"warning: {found} was ignored ({error.message.removeprefix(record.file + ': ')})")
             continue
         low, high = checks.OBSERVATION_BOUNDS[name]
         with np.errstate(invalid="ignore"):

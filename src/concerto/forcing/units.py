@@ -39,8 +39,10 @@ def normalise(unit: str) -> str:
 
 _TEMPERATURE = {
     "k|kelvin|degk|deg k|degrees k|degree kelvin|degrees kelvin": (1.0, 0.0),
-    "c|degc|deg c|oc|celsius|degrees c|degree c|degree celsius|degrees celsius|deg celsius|centigrade"
-    "|celcius": (1.0, 273.15),
+    "c|degc|deg c|oc|celsius|degrees c|degree c|degree celsius|degrees celsius|deg celsius|centigrade|celcius": (
+        1.0,
+        273.15,
+    ),
 }
 _FLUX_DENSITY = {"w m-2|watt m-2|watts m-2|wm-2|j m-2 s-1|j s-1 m-2": (1.0, 0.0)}
 _PRESSURE = {

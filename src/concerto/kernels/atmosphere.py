@@ -35,9 +35,7 @@ def saturation_vapour_pressure(temperature, *, ice=False):
     >>> round(float(vapour_pressure), 1)
     3160.1
     """
-    routine = (
-        core.concerto_thermodynamics.saturation_ice if ice else core.concerto_thermodynamics.saturation_water
-    )
+    routine = core.concerto_thermodynamics.saturation_ice if ice else core.concerto_thermodynamics.saturation_water
     return call(routine, dict(temperature=temperature))
 
 

@@ -49,9 +49,7 @@ def _run(routine, tile=None, *, tail=None, state=None, **scalars):
     arrays |= {name: block(value, axes) for name, (value, axes) in rest.items()}
     outputs = routine(**arrays, **scalars)
     outputs = outputs if isinstance(outputs, tuple) else () if outputs is None else (outputs,)
-    result = tuple(unblock(arrays[name]) for name in (state or {})) + tuple(
-        unblock(value) for value in outputs
-    )
+    result = tuple(unblock(arrays[name]) for name in (state or {})) + tuple(unblock(value) for value in outputs)
     return result[0] if len(result) == 1 else result
 
 
@@ -80,15 +78,11 @@ def growing_season_index(limiter, air_temperature, shortwave, water_stress, cold
     """
     tile = {"air_temperature": air_temperature, "shortwave": shortwave, "water_stress": water_stress}
     for name, triple in {"cold": cold, "heat": heat, "light": light, "water": water}.items():
-        tile |= {
-            f"{name}_{part}": value for part, value in zip(("slope", "base", "rate"), triple, strict=True)
-        }
+        tile |= {f"{name}_{part}": value for part, value in zip(("slope", "base", "rate"), triple, strict=True)}
     return _run(core.concerto_phenology.gsi_step, tile, state={"limiter": (limiter, 1)})
 
 
-def leaf_area_target(
-    maximum_leaf_area, phenology=1.0, evergreen=0.0, prescribed_leaf_area=-1.0, option="gsi"
-):
+def leaf_area_target(maximum_leaf_area, phenology=1.0, evergreen=0.0, prescribed_leaf_area=-1.0, option="gsi"):
     """Leaf area index (m2 m-2) that growth and shedding aim at; ``option`` is ``gsi`` or ``prescribed``."""
     number = {"gsi": 1, "prescribed": 2}[option]
     tile = {
@@ -248,9 +242,7 @@ TRAITS = dict(
 )
 
 
-def vegetation_day(
-    pools, net_carbon, air_temperature, water_stress, leaf_area_target, time_step=1.0, **traits
-):
+def vegetation_day(pools, net_carbon, air_temperature, water_stress, leaf_area_target, time_step=1.0, **traits):
     """One daily step of plant carbon.
 
     Parameters
@@ -340,9 +332,7 @@ def litter_to_pools(
         cellulose=cellulose,
         dpm_rpm_ratio=dpm_rpm_ratio,
     )
-    return _run(
-        core.concerto_decomposition.litter_to_pools, tile, n_pool=len(scheme.pools), scheme=scheme.number
-    )
+    return _run(core.concerto_decomposition.litter_to_pools, tile, n_pool=len(scheme.pools), scheme=scheme.number)
 
 
 def soil_carbon_step(carbon, input, rate, transfer, respired, scalar=1.0, time_step=86400.0, n_substep=1):
@@ -473,9 +463,7 @@ def moisture_scalar(name, **arguments):
     ``century``
     (precipitation_ratio). ``water`` is m3 m-3 unless said.
     """
-    scalars = {"log_potential": dict(head_dry=HEAD_DRY, head_wet=HEAD_WET), "rothc": dict(depth=23.0)}.get(
-        name, {}
-    )
+    scalars = {"log_potential": dict(head_dry=HEAD_DRY, head_wet=HEAD_WET), "rothc": dict(depth=23.0)}.get(name, {})
     scalars = {key: arguments.get(key, value) for key, value in scalars.items()}
     tile = {key: value for key, value in arguments.items() if key not in scalars}
     return _run(getattr(core.concerto_environment_scalars, f"moisture_{name}"), tile, **scalars)

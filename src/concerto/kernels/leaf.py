@@ -535,9 +535,7 @@ def leaf_respiration_base(
     """
     return call(
         core.concerto_leaf_respiration.respiration_base,
-        dict(
-            r0=r0, leaf_nitrogen=leaf_nitrogen, growth_temperature=growth_temperature, vcmax25=vcmax25, c4=c4
-        ),
+        dict(r0=r0, leaf_nitrogen=leaf_nitrogen, growth_temperature=growth_temperature, vcmax25=vcmax25, c4=c4),
         leaf_respiration=_number("leaf_respiration", leaf_respiration),
     )
 
@@ -560,9 +558,9 @@ def leaf_respiration_response(leaf_temperature, c4=0.0, *, leaf_respiration="atk
 
 def leaf_respiration(leaf_temperature, *, leaf_respiration="atkin", c4=0.0, **base):
     """Leaf dark respiration at leaf temperature (K), umol m-2 s-1; ``base`` as in `leaf_respiration_base`."""
-    return leaf_respiration_base(
-        c4=c4, leaf_respiration=leaf_respiration, **base
-    ) * leaf_respiration_response(leaf_temperature, c4, leaf_respiration=leaf_respiration)
+    return leaf_respiration_base(c4=c4, leaf_respiration=leaf_respiration, **base) * leaf_respiration_response(
+        leaf_temperature, c4, leaf_respiration=leaf_respiration
+    )
 
 
 def c4_vcaemmerer(
@@ -645,8 +643,7 @@ def c4_vcaemmerer(
     supply = pep - mesophyll_respiration + gbs * ci
     enzyme = smaller_root(
         -(supply + vcmax - respiration + gbs * michaelis),
-        (vcmax - respiration) * supply
-        - gbs * (vcmax * half_specificity * oxygen_umol + respiration * michaelis),
+        (vcmax - respiration) * supply - gbs * (vcmax * half_specificity * oxygen_umol + respiration * michaelis),
     )
     light = quantum_yield * absorbed_par
     electrons = smaller_root(-(light + jmax), light * jmax, theta_j)
@@ -655,7 +652,6 @@ def c4_vcaemmerer(
     photorespiration = 7.0 / 3.0 * half_specificity * oxygen_umol
     by_light = smaller_root(
         -(supply + cycle - respiration + gbs * photorespiration),
-        supply * (cycle - respiration)
-        - gbs * half_specificity * oxygen_umol * (cycle + 7.0 / 3.0 * respiration),
+        supply * (cycle - respiration) - gbs * half_specificity * oxygen_umol * (cycle + 7.0 / 3.0 * respiration),
     )
     return enzyme, by_light, pep, respiration

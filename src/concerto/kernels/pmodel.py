@@ -162,9 +162,7 @@ def optimum(
         jmax_scheme=_choice(_JMAX, jmax_cost, "Jmax cost scheme"),
         least_deficit=least_deficit,
     )
-    names = (
-        "xi chi ci light_limitation carbon_limitation light_use_efficiency vcmax jmax conductance feasible"
-    )
+    names = "xi chi ci light_limitation carbon_limitation light_use_efficiency vcmax jmax conductance feasible"
     return dict(zip(names.split(), out, strict=True)) | {"quantum_yield": phi}
 
 

@@ -245,8 +245,7 @@ def canopy_shortwave(
     scheme = _choice(_CANOPY_LIGHT, canopy_light, "canopy light scheme")
     out = call(core.concerto_radiation.canopy_shortwave, arrays, canopy_light=scheme)
     names = (
-        "absorbed_canopy absorbed_ground reflected par_sunlit par_shaded "
-        "leaf_area_sunlit leaf_area_shaded extinction"
+        "absorbed_canopy absorbed_ground reflected par_sunlit par_shaded leaf_area_sunlit leaf_area_shaded extinction"
     )
     return dict(zip(names.split(), out, strict=True))
 

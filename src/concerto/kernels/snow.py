@@ -72,9 +72,7 @@ def snow_remap(ice, liquid, thickness, temperature):
     return call(_snow.snow_remap, layered=layered)
 
 
-def snow_surface(
-    ice, liquid, thickness, cover_scale=0.02, cover_exponent=1.0, canopy_bottom=0.0, canopy_top=0.2
-):
+def snow_surface(ice, liquid, thickness, cover_scale=0.02, cover_exponent=1.0, canopy_bottom=0.0, canopy_top=0.2):
     """Depth (m), mass (kg m-2), ground cover (0-1; Niu & Yang 2007) and buried share of leaves (0-1)."""
     arrays = dict(
         cover_scale=cover_scale,

@@ -133,9 +133,7 @@ def ground_heat(
         snow_temperature=snow_temperature,
         soil_temperature=soil_temperature,
     )
-    return call(
-        _heat.ground_heat, arrays, layered=layered, dt=dt, layer_thickness=_thickness(layer_thickness)
-    )
+    return call(_heat.ground_heat, arrays, layered=layered, dt=dt, layer_thickness=_thickness(layer_thickness))
 
 
 def phase_change(

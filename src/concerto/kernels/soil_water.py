@@ -88,9 +88,7 @@ def van_genuchten(head, *, theta_sat, theta_res, alpha, vg_n, vg_l, k_sat):
     >>> float(theta)
     0.439
     """
-    arrays = dict(
-        head=head, theta_sat=theta_sat, theta_res=theta_res, alpha=alpha, vg_n=vg_n, vg_l=vg_l, k_sat=k_sat
-    )
+    arrays = dict(head=head, theta_sat=theta_sat, theta_res=theta_res, alpha=alpha, vg_n=vg_n, vg_l=vg_l, k_sat=k_sat)
     return call(core.concerto_retention.retention_content, arrays)
 
 
@@ -210,9 +208,7 @@ def richards_step(
     )
 
 
-def bucket_step(
-    theta, water_input=0.0, sink=0.0, ice=0.0, *, dt=1800.0, thickness=LAYER_THICKNESS, **hydraulics
-):
+def bucket_step(theta, water_input=0.0, sink=0.0, ice=0.0, *, dt=1800.0, thickness=LAYER_THICKNESS, **hydraulics):
     """One step of the cascade of buckets; arguments and result as :func:`richards_step`."""
     routine = core.concerto_soil_bucket.soil_water_bucket
     return _step(routine, theta, water_input, sink, ice, thickness, hydraulics, dt=dt)
@@ -287,9 +283,7 @@ def root_fractions(root_beta, thickness=LAYER_THICKNESS, n_root=9):
     1.0
     """
     thickness = np.asarray(thickness, dtype=float)
-    return call(
-        core.concerto_roots.root_fractions, dict(root_beta=root_beta), thickness=thickness, n_root=n_root
-    )
+    return call(core.concerto_roots.root_fractions, dict(root_beta=root_beta), thickness=thickness, n_root=n_root)
 
 
 def water_stress(
@@ -328,9 +322,7 @@ def water_stress(
     """
     forms = {"head": 1, "moisture": 2}
     if form not in forms:
-        raise ConcertoError(
-            f"There is no form of water stress '{form}'.", hint="Choose 'head' or 'moisture'."
-        )
+        raise ConcertoError(f"There is no form of water stress '{form}'.", hint="Choose 'head' or 'moisture'.")
     layered = dict(
         zip(
             ("fraction", "theta", "head", "temperature"),
@@ -338,9 +330,7 @@ def water_stress(
             strict=True,
         )
     )
-    arrays = dict(
-        head_open=head_open, head_closed=head_closed, theta_open=theta_open, theta_closed=theta_closed
-    )
+    arrays = dict(head_open=head_open, head_closed=head_closed, theta_open=theta_open, theta_closed=theta_closed)
     return call(core.concerto_roots.root_stress, arrays, layered=layered, form=forms[form])
 
 
@@ -506,9 +496,7 @@ def splash(
         return (*outputs, inputs["water"])
 
     days = []
-    for day, length, t, s, p in zip(
-        day_of_year, days_in_year, temperature, sunshine, precipitation, strict=True
-    ):
+    for day, length, t, s, p in zip(day_of_year, days_in_year, temperature, sunshine, precipitation, strict=True):
         arrays = dict(
             latitude=latitude,
             elevation=elevation,

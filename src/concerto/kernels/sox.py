@@ -191,11 +191,7 @@ def leaf_energy(
         ),
         gas_constant=gas_constant,
         molar_heat_capacity=molar_heat_capacity,
-        sensible_heat_capacity=molar_heat_capacity
-        if sensible_heat_capacity is None
-        else sensible_heat_capacity,
+        sensible_heat_capacity=molar_heat_capacity if sensible_heat_capacity is None else sensible_heat_capacity,
     )
-    names = (
-        "leaf_temperature transpiration sensible_heat latent_heat_flux vapour_conductance heat_conductance"
-    )
+    names = "leaf_temperature transpiration sensible_heat latent_heat_flux vapour_conductance heat_conductance"
     return dict(zip(names.split(), out, strict=True))

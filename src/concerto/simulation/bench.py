@@ -90,7 +90,11 @@ def bench_command(tiles: int, threads: int, as_json: bool = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{tiles} tiles, blocks of {result['nproma']}, {threads} thread(s), half-hourly step", title_justify="left", box=None)
+    table = Table(
+        title=f"{tiles} tiles, blocks of {result['nproma']}, {threads} thread(s), half-hourly step",
+        title_justify="left",
+        box=None,
+    )
     table.add_column("part")
     table.add_column("us per tile and step", justify="right")
     table.add_column("share", justify="right")

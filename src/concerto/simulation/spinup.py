@@ -143,8 +143,7 @@ def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: in
     solved = {}
     last = np.flatnonzero(ends)
     for _ in range(cycles):
-        # drivers are diagnostics that change at the end of a day: read them there
-        drivers = tiles.advance(forcing, ends, DRIVERS, describe=describe) if length < 1 else _daily(tiles, forcing, ends, last, describe)
+        drivers = _daily(tiles, forcing, ends, last, describe)
         bar(length)
         solved = carbon_equilibrium(tiles, drivers)
     plant, soil = float(solved["vegetation_residual"].max()), float(solved["soil_residual"].max())
@@ -154,7 +153,8 @@ def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: in
         ages = sorted({f"{a:g}" for a in age[age > 0]}, key=float)
         words += f", wood of a stand of {' or '.join(ages)} years (parameter stand_age; 0: equilibrium)"
     return {
-        "state": f"periodic over {years:.1f} years{words}; change over one more cycle: plants {plant:.1e}, soil carbon {soil:.1e}",
+        "state": f"periodic over {years:.1f} years{words}; "
+        f"change over one more cycle: plants {plant:.1e}, soil carbon {soil:.1e}",
         "vegetation_residual": plant,
         "soil_residual": soil,
         "gpp": solved["gpp"] / years,
@@ -164,7 +164,7 @@ def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: in
 
 
 def _daily(tiles, forcing, ends, last, describe):
-    """Daily drivers: the diagnostics that the daily step leaves, read at the end of each day."""
+    """Daily drivers: diagnostics that change when the daily step is done, so they are read at the end of each day."""
     parts = {name: [] for name in DRIVERS}
     step = 0
     block = 60  # days in one call

@@ -57,8 +57,20 @@ class Tiles:
         check_core()
         self.pft = np.atleast_1d(np.asarray(self.pft, dtype=int))
         self.n_tile = len(self.pft)
+        if self.n_tile == 0 or self.pft.min() < 0 or self.pft.max() >= len(loader.pft_names()):
+            raise ConcertoError(
+                f"plant functional types must be numbers from 0 to {len(loader.pft_names()) - 1}, one for each tile",
+                hint="see `concerto params`",
+            )
+        if not 0 < self.time_step <= 86400:
+            raise ConcertoError(f"the time step is {self.time_step} s", hint="above 0 and not longer than a day")
         self.nproma, self.n_block = block_size(self.n_tile, self.nproma)
         self.cell = np.arange(self.n_tile) if self.cell is None else np.asarray(self.cell, dtype=int)
+        if self.cell.shape != (self.n_tile,) or self.cell.min() < 0:
+            raise ConcertoError(
+                f"cell does not give a row of the forcing for each of the {self.n_tile} tiles",
+                hint="one number for each tile, counted from 0",
+            )
         try:
             self._option_numbers = np.array(loader.option_numbers(self.options), dtype=np.int32)
         except KeyError as error:
@@ -110,7 +122,8 @@ class Tiles:
         allowed = {(), (self.n_tile,), (self.n_tile, entry.n_layer), (1, entry.n_layer)}
         if values.shape not in allowed:
             raise ConcertoError(
-                f"values for {name} have the shape {values.shape}, not ({self.n_tile},) or ({self.n_tile}, {entry.n_layer})",
+                f"values for {name} have the shape {values.shape}, not ({self.n_tile},) "
+                f"or ({self.n_tile}, {entry.n_layer})",
                 hint="one value, one for each tile, or one for each tile and layer",
             )
         if entry.n_layer == 1 and values.ndim == 2:
@@ -147,6 +160,34 @@ class Tiles:
             )
         self.parameters[:, entry.column - 1 : entry.column, :] = self._blocks(values[:, None])
 
+    def _check_forcing(self, forcing, end_of_day, steps_per_output):
+        """The core trusts sizes and cell numbers, and a NaN may vanish in it without a trace."""
+        if np.ndim(forcing) != 3 or forcing.shape[1:] != (loader.columns("forcing"), len(end_of_day)):
+            raise ConcertoError(
+                f"the forcing has the shape {np.shape(forcing)}, not (cell, {loader.columns('forcing')}, "
+                f"{len(end_of_day)} steps)",
+                hint="concerto.simulation.forcing.forcing_array makes it",
+            )
+        if len(end_of_day) == 0 or steps_per_output < 1:
+            raise ConcertoError(f"{len(end_of_day)} steps, {steps_per_output} for a record", hint="at least 1 of each")
+        if self.cell_of_tile.min() < 1 or self.cell_of_tile.max() > len(forcing):
+            raise ConcertoError(
+                f"tiles use cells up to {self.cell_of_tile.max() - 1}, the forcing has {len(forcing)}",
+                hint="`cell` counts the rows of the forcing from 0",
+            )
+        if np.isfinite(forcing.sum()):
+            return
+        used = np.unique(self.cell_of_tile) - 1
+        for entry in loader.variables("forcing").values():
+            bad = np.argwhere(~np.isfinite(forcing[used, entry.column - 1, :]))
+            if len(bad):
+                step = bad[:, 1].min()
+                cell = used[bad[bad[:, 1] == step][0, 0]]
+                raise ConcertoError(
+                    f"{entry.long_name} is not finite {len(bad)} times, first at step {step + 1} of cell {cell + 1}",
+                    hint="fill the gaps of the forcing (`concerto check FILE`)",
+                )
+
     def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None, seconds=None):
         """Advance all tiles.
 
@@ -164,7 +205,15 @@ class Tiles:
         Returns
         -------
         dict name -> array (record, n_tile) or (record, n_tile, layer)
+
+        Raises
+        ------
+        ConcertoError
+            If the arrays do not fit, a forcing value that a tile uses is not finite (nothing was advanced), or a state
+            value left its bounds: its block then stands at the step named, the other blocks at the end of the call.
         """
+        self._check_forcing(forcing, end_of_day, steps_per_output)
+        self.state = np.asfortranarray(self.state, dtype=float)  # it may have been replaced by a plain copy
         columns, shape = [], {}
         diagnostics, states = loader.variables("diagnostic"), loader.variables("state")
         for name in select:
@@ -176,7 +225,7 @@ class Tiles:
         n_out = n_step // steps_per_output if columns else 0
         output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
         failure = _core.concerto_interface.core_advance(
-            n_thread=self.threads,
+            n_thread=max(int(self.threads), 1),
             option_numbers=self._option_numbers,
             time_step=self.time_step,
             steps_per_output=steps_per_output,

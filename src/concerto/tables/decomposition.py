@@ -53,15 +53,11 @@ def schemes() -> dict[str, Scheme]:
     for number, (name, row) in enumerate(table.items(), start=1):
         pools = row["pools"]
         if not len(pools) == len(row["rates"]) == len(row["litter"]) == len(row["scalar"]) <= LARGEST:
-            raise ValueError(
-                f"decomposition.toml: the lists of {name} differ in length or exceed {LARGEST} pools"
-            )
+            raise ValueError(f"decomposition.toml: the lists of {name} differ in length or exceed {LARGEST} pools")
         matrix = [[0.0] * len(pools) for _ in pools]
         for donor, receiver, fraction in row["flows"]:
             if donor not in pools or receiver not in pools or fraction < 0.0:
-                raise ValueError(
-                    f"decomposition.toml: {name} has a wrong flow {donor} -> {receiver} {fraction}"
-                )
+                raise ValueError(f"decomposition.toml: {name} has a wrong flow {donor} -> {receiver} {fraction}")
             matrix[pools.index(receiver)][pools.index(donor)] += fraction
         scheme = Scheme(
             name,
@@ -110,9 +106,7 @@ def write_fortran(path) -> None:
 
     out.append(array("scheme_rates", "largest_scheme, n_scheme", rates, "yr-1"))
     out.append(
-        array(
-            "scheme_transfer", "largest_scheme, largest_scheme, n_scheme", transfer, "receiver, donor, scheme"
-        )
+        array("scheme_transfer", "largest_scheme, largest_scheme, n_scheme", transfer, "receiver, donor, scheme")
     )
     flags = []
     for scheme in schemes().values():

@@ -37,7 +37,8 @@ def write_options(path):
     out += ["  type, public :: model_options", "    !! One choice for each option; a new variable holds the defaults."]
     for name, entry in loader.options().items():
         out.append(f"    integer :: {name} = {name}_{entry.default}  !! {entry.long_name[:70]}")
-    out += ["  end type model_options", "", "  public :: options_from_integers, options_to_integers, option_number", "", "contains", ""]
+    out += ["  end type model_options", ""]
+    out += ["  public :: options_from_integers, options_to_integers, option_number", "", "contains", ""]
     out += [
         "  pure subroutine options_from_integers(numbers, options, status)",
         "    !! Options from one integer each, in the order of the table.",
