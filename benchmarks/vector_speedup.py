@@ -61,8 +61,9 @@ def main() -> None:
                 times[variant].append(measure(site, arguments.tiles))
     first = min(times[arguments.variants[0]])
     for variant, values in times.items():
+        ratio = min(values) / first
         print(
-            f"{variant:<10} {min(values):.3f} us per tile and step (of {values}), {min(values) / first:.2f} x {arguments.variants[0]}"
+            f"{variant:<10} {min(values):.3f} us per tile and step, {ratio:.2f} x {arguments.variants[0]} (all: {values})"
         )
 
 

@@ -55,9 +55,9 @@ def test_forcing_that_is_not_finite_is_found_wherever_it_is_and_changes_nothing(
 def test_a_bad_tile_is_named_and_other_blocks_arrive():
     tiles, forcing, ends = batch(nproma=16)
     other, _, _ = batch(nproma=16)
-    soil = tiles.get("soil_temperature")
-    soil[20, 9] = 400.0  # K, in the thick layer that one step does not cool
-    tiles.set("soil_temperature", soil)
+    wood = tiles.get("carbon_heartwood")
+    wood[20] = 1000.0  # kg m-2, twice the bound
+    tiles.set("carbon_heartwood", wood)
     with pytest.raises(ConcertoError, match="tile 21"):
         tiles.advance(forcing[:, :, :1], ends[:1])
     other.advance(forcing[:, :, :1], ends[:1])

@@ -82,7 +82,7 @@ contains
     real(wp), dimension(n) :: sublimation, melt_outflow, outflow_temperature, outflow_heat, heat_to_soil, unmet, melt
     real(wp), dimension(n) :: water_input, input_temperature, runoff, drainage, inflow_heat, leaving_heat, uptake_heat
     real(wp), dimension(n) :: assimilation, leaf_demand, leaf_paid, stem_paid, root_paid, paid_share, root_temperature
-    real(wp), dimension(n) :: scalar, respiration_soil, rh, held, vegetated
+    real(wp), dimension(n) :: scalar, respiration_soil, rh, held, vegetated, growth_emission
     real(wp) :: skin_response(n, n_skin_response)
     real(wp), dimension(n, n_soil) :: head, soil_capacity, soil_conductivity, available, uptake, sink
     real(wp), dimension(n, n_soil) :: liquid_before, no_flow
@@ -483,7 +483,9 @@ contains
       rh(i) = respiration_soil(i) + state(i, state_buffer_release)
       rate = leaf_paid(i) + stem_paid(i) + root_paid(i)
       state(i, state_carbon_npp_day) = state(i, state_carbon_npp_day) + dt * (assimilation(i) - rate)
-      state(i, state_carbon_growth_buffer) = state(i, state_carbon_growth_buffer) - dt * state(i, state_growth_release)
+      ! released evenly through the day; never more than there is, should a host's day be longer
+      growth_emission(i) = min(state(i, state_growth_release), state(i, state_carbon_growth_buffer) / dt)
+      state(i, state_carbon_growth_buffer) = state(i, state_carbon_growth_buffer) - dt * growth_emission(i)
       state(i, state_carbon_rh_buffer) = state(i, state_carbon_rh_buffer) - dt * rh(i)
 
       ! sums for the daily step
@@ -531,14 +533,14 @@ contains
         - (share - heat - latent(i) + latent_heat_fusion * (wet_ice(i) + ground_evaporation(i) * surface_ice(i))) &
         - heat_capacity_liquid * rain(i) * (rain_temperature(i) - freezing_point) &
         - snow(i) * (heat_capacity_ice * (snow_temperature(i) - freezing_point) - latent_heat_fusion)
-      t = leaf_paid(i) + stem_paid(i) + root_paid(i) + state(i, state_growth_release)
+      t = leaf_paid(i) + stem_paid(i) + root_paid(i) + growth_emission(i)
       diagnostics(i, diagnostic_residual_carbon) = carbon_after(i) - carbon_before(i) - dt * (assimilation(i) - t - rh(i))
       state(i, state_day_net_radiation) = state(i, state_day_net_radiation) + dt * share
 
       diagnostics(i, diagnostic_gpp) = assimilation(i)
       diagnostics(i, diagnostic_ra) = t
       diagnostics(i, diagnostic_ra_leaf) = leaf_paid(i)
-      diagnostics(i, diagnostic_ra_growth) = state(i, state_growth_release)
+      diagnostics(i, diagnostic_ra_growth) = growth_emission(i)
       diagnostics(i, diagnostic_rh) = rh(i)
       diagnostics(i, diagnostic_npp) = assimilation(i) - t
       diagnostics(i, diagnostic_nbp) = assimilation(i) - t - rh(i)

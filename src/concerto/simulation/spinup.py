@@ -132,7 +132,8 @@ def spin_up_tiles(tiles, forcing, ends, time_utc, bar, describe=None, cycles: in
         ends = (np.arange(len(index)) % per_day == per_day - 1).astype(np.int32)
         words = " (record shorter than a year: completed by days of equal declination, state is indicative)"
         length = len(index)
-    forcing, ends = forcing[:, :, :length], ends[:length]
+    forcing, ends = forcing[:, :, :length], ends[:length].copy()
+    ends[-1] = 1  # the cycle may end within a day of UTC: close it, the next one starts anew
     column = loader.variables("forcing")["air_temperature"].column - 1
     cell = tiles.cell
     initialise(tiles, forcing[:, column, :].mean(axis=1)[cell])
