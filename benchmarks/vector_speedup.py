@@ -62,9 +62,7 @@ def main() -> None:
     first = min(times[arguments.variants[0]])
     for variant, values in times.items():
         ratio = min(values) / first
-        print(
-            f"{variant:<10} {min(values):.3f} us per tile and step, {ratio:.2f} x {arguments.variants[0]} (all: {values})"
-        )
+        print(f"{variant:<10} {min(values):.3f} us per tile and step, {ratio:.2f} x {arguments.variants[0]}, {values}")
 
 
 if __name__ == "__main__":
