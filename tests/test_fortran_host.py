@@ -63,7 +63,7 @@ def built(tmp_path_factory):
         (work / "host").unlink(missing_ok=True)
         run_tool("make", kind, f"PREFIX={prefix}", cwd=work, env=env)
         hosts["shared" if kind == "host" else kind] = work / "host"
-    site_packages = next(prefix.rglob("site-packages/concerto/_core*")).parents[1]
+    site_packages = next(prefix.rglob("concerto/_core*")).parents[1]
     return SimpleNamespace(prefix=prefix, hosts=hosts, site_packages=site_packages)
 
 
