@@ -252,8 +252,9 @@ contains
       most_evaporation(i) = merge(area / dt, most_evaporation(i), surface_ice(i) > 0.5_wp)
       soil_resistance(i) = merge(0.0_wp, soil_resistance(i), surface_ice(i) > 0.5_wp)
       pore_humidity(i) = merge(1.0_wp, pore_humidity(i), surface_ice(i) > 0.5_wp)
-      supply(i) = merge(1.0_wp, supply(i), p(i, parameter_hold_soil_water) > 0.5_wp)
-      stress(i) = merge(1.0_wp, stress(i), p(i, parameter_hold_soil_water) > 0.5_wp .and. stress(i) > 0.0_wp)
+      rate = max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water))
+      supply(i) = merge(1.0_wp, supply(i), rate > 0.5_wp)
+      stress(i) = merge(1.0_wp, stress(i), rate > 0.5_wp .and. stress(i) > 0.0_wp)
     end do
 
     if (present(seconds)) call lap(clock, seconds(section_soil_state))
@@ -377,7 +378,7 @@ contains
     call root_uptake(n, n_soil, transpiration, supply, available, stress, dummy, uptake)
     do k = 1, n_soil
       do i = 1, n
-        sink(i, k) = uptake(i, k)
+        sink(i, k) = uptake(i, k) * merge(0.0_wp, 1.0_wp, p(i, parameter_outside_water) > 0.5_wp)
       end do
     end do
     do i = 1, n
@@ -428,9 +429,9 @@ contains
     end if
     ! without precipitation in the forcing the soil keeps its water: what leaves it is replaced, what comes runs off
     do i = 1, n
-      t = p(i, parameter_hold_soil_water)
-      held(i) = t * (transpiration(i) + ground_evaporation(i) * (1.0_wp - surface_ice(i)))
-      share = merge(1.0_wp, 0.0_wp, t > 0.5_wp)
+      share = merge(1.0_wp, 0.0_wp, p(i, parameter_hold_soil_water) > 0.5_wp)
+      rate = merge(1.0_wp, 0.0_wp, p(i, parameter_outside_water) > 0.5_wp)
+      held(i) = max(share, rate) * transpiration(i) + share * ground_evaporation(i) * (1.0_wp - surface_ice(i))
       runoff(i) = share * (water_input(i) * dt) + (1.0_wp - share) * runoff(i)
       drainage(i) = (1.0_wp - share) * drainage(i)
       water_flux(i, n_soil + 1) = (1.0_wp - share) * water_flux(i, n_soil + 1)

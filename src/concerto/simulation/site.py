@@ -319,7 +319,8 @@ def open_site(
     if site.canopy_height is not None and len(types) == 1:
         tiles.set_parameter("canopy_height", max(site.canopy_height, 0.01))
     tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
-    tiles.set_parameter("hold_soil_water", float(_hold_water(site)))
+    tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
+    tiles.set_parameter("outside_water", float(_unknown_irrigation(site)))
     for name, value in (parameters or {}).items():
         try:
             value = float(value)
@@ -355,19 +356,16 @@ def open_site(
     return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)
 
 
-def _hold_water(site) -> bool:
-    """Whether the soil is held unstressed: no precipitation in the file, or cropland whose rain nobody measured."""
-    if not site.has_precipitation:
-        return True
+def _unknown_irrigation(site) -> bool:
+    """Whether the site is cropland whose rain nobody measured; its plants then take their water from outside."""
     flags = site.flags.get("rainfall")
-    prescribed = flags is not None and np.mean(flags == 5) > 0.9
-    if site.igbp == "CRO" and prescribed:
-        site.report.append(
-            "cropland without measured rain, irrigation unknown: soil water is held unstressed "
-            "(--set hold_soil_water=0 to change)"
-        )
-        return True
-    return False
+    if site.igbp != "CRO" or not site.has_precipitation or flags is None or np.mean(flags == 5) <= 0.9:
+        return False
+    site.report.append(
+        "cropland without measured rain, irrigation unknown: plants are given the water they need "
+        "(--set outside_water=0 to change)"
+    )
+    return True
 
 
 _DECIDUOUS_BROADLEAF = {loader.pft_names().index(f"broad_deciduous_{zone}") for zone in ("temperate", "boreal")}
