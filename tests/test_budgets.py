@@ -63,6 +63,31 @@ def test_nothing_is_lost_with_any_scheme(option, choice):
     assert_closed(run(1800, 6, {option: choice}, seed=2))
 
 
+@pytest.mark.parametrize("switch", ["hold_soil_water", "outside_water"])
+def test_water_from_outside_is_counted(switch):
+    tiles = run(1800, 6, seed=3, change=lambda tiles: tiles.set_parameter(switch, 1.0))
+    assert_closed(tiles)
+
+
+def test_plants_fed_from_outside_are_not_stressed_by_dry_soil():
+    """On dry soil they transpire as if it were wet, and all of it is counted as water from outside."""
+    forcing, ends = extreme_forcing(N_CELL, 6, 1800, 4)
+    seen = {}
+    for switch in (None, "hold_soil_water", "outside_water"):
+        tiles = all_types(1800)
+        start(tiles, forcing)
+        if switch:
+            tiles.set_parameter(switch, 1.0)
+        tiles.set("soil_liquid", 0.35 * tiles.get("soil_liquid"))  # from field capacity to below wilting
+        result = tiles.advance(forcing, ends, ("transpiration", "held_water"))
+        seen[switch] = {name: values.mean() for name, values in result.items()}
+    assert seen[None]["held_water"] == 0.0
+    assert seen["outside_water"]["transpiration"] > 2.0 * seen[None]["transpiration"]
+    # each tile's transpiration comes from outside, nothing else does
+    assert seen["outside_water"]["held_water"] == pytest.approx(seen["outside_water"]["transpiration"], rel=1e-12)
+    assert seen["hold_soil_water"]["held_water"] >= seen["hold_soil_water"]["transpiration"] - 1e-12
+
+
 TEXTURES = ("coarse", "fine", "very_fine", "organic")
 
 
