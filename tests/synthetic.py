@@ -72,7 +72,6 @@ def extreme_forcing(n_cell, days, step_seconds, seed=1):
         "cosine_zenith": np.broadcast_to(sun * (sun > 0.02), shape),
         "prescribed_leaf_area": np.broadcast_to(random.uniform(0.0, 8.0, (n_cell, 1)), shape),
         "day_of_year": np.broadcast_to(np.repeat(np.arange(days) % 365 + 1.0, per_day), shape),
-        "day_length": np.full(shape, 43200.0),
         "noon_weight": np.broadcast_to(np.tile((np.abs(hour - 12.0) <= max(1.0, 12.0 / per_day)) * 1.0, days), shape),
     }
     forcing = np.empty((n_cell, loader.columns("forcing"), shape[1]), order="F")

@@ -252,7 +252,6 @@ contains
     forcing(:, column_of('forcing', 'cosine_zenith')) = sun
     forcing(:, column_of('forcing', 'prescribed_leaf_area')) = -1
     forcing(:, column_of('forcing', 'day_of_year')) = 180
-    forcing(:, column_of('forcing', 'day_length')) = 50000
     forcing(:, column_of('forcing', 'noon_weight')) = 0
   end subroutine weather
 end program host

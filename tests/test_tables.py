@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,3 +230,18 @@ def test_the_command_line_names_the_nearest_where_nothing_matches():
         assert result.stdout == ""
         assert wrong in result.stderr and right in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_every_row_of_the_tables_is_used():
+    """A parameter, forcing, state or derived column that no step reads would be an option without an effect."""
+    root = Path(__file__).resolve().parents[1]
+    fortran = "\n".join(p.read_text() for p in sorted((root / "fortran/model").glob("*.f90")))
+    hosts = "\n".join(p.read_text() for p in sorted((root / "src/concerto/simulation").glob("*.py")))
+    unused = [
+        f"parameter {name}"
+        for name in loader.parameters()
+        if not re.search(rf"\bparameter_{name}\b", fortran) and f'p("{name}")' not in hosts
+    ]
+    for kind in ("forcing", "state", "derived", "diagnostic"):
+        unused += [f"{kind} {n}" for n in loader.variables(kind) if not re.search(rf"\b{kind}_{n}\b", fortran)]
+    assert not unused

@@ -6,11 +6,11 @@ module concerto_phenology
   !! Leaf area index is m2 m-2, one-sided.
   use concerto_kinds, only: wp
   use concerto_constants, only: freezing_point
+  use concerto_options, only: phenology_gsi
   implicit none
   private
   public :: gsi_step, leaf_area_target, knorr_leaf_area_step, optimal_leaf_area, optimal_leaf_area_day
 
-  integer, parameter :: phenology_by_index = 1  !! position of the choice gsi of the option phenology
   real(wp), parameter :: limiter_floor = 1.0e-7_wp  !! smallest value of a limiter, as LPJmL
   real(wp), parameter :: memory_time = 30.0_wp  !! days of the running means of the Knorr scheme
 
@@ -77,7 +77,7 @@ contains
     integer :: i
     real(wp) :: own, given, share
     select case (option)
-    case (phenology_by_index)
+    case (phenology_gsi)
       do i = 1, n
         share = phenology(i)
         share = merge(1.0_wp, share, evergreen(i) > 0.5_wp)

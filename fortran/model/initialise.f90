@@ -46,10 +46,8 @@ contains
       state(i, state_leaf_area) = target_area(i)
       state(i, state_canopy_temperature) = mean_temperature(i)
       state(i, state_ground_temperature) = mean_temperature(i)
-      state(i, state_canopy_air_humidity) = 0.005_wp
       state(i, state_temperature_10d) = mean_temperature(i)
       state(i, state_temperature_30d) = mean_temperature(i)
-      state(i, state_temperature_365d) = mean_temperature(i)
     end do
   end subroutine initialise_block
 end module concerto_initialise

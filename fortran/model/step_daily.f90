@@ -53,8 +53,6 @@ contains
       state(i, state_temperature_10d) = keep * state(i, state_temperature_10d) + (1.0_wp - keep) * temperature(i)
       keep = exp(-day / 30.0_wp)
       state(i, state_temperature_30d) = keep * state(i, state_temperature_30d) + (1.0_wp - keep) * temperature(i)
-      keep = exp(-day / 365.0_wp)
-      state(i, state_temperature_365d) = keep * state(i, state_temperature_365d) + (1.0_wp - keep) * temperature(i)
     end do
     if (options%vcmax == vcmax_pmodel .or. options%stomata == stomata_pmodel) call acclimate(n, p, state)
 

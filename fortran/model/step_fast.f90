@@ -354,7 +354,6 @@ contains
       state(i, state_canopy_temperature) = freezing_point + heat / max(capacity(i), 1.0e-3_wp)
       state(i, state_ground_temperature) = final_temperature(i)
       ! linear in the skin temperature: may pass zero where the skin cools fast in dry air; only a start value
-      state(i, state_canopy_air_humidity) = max(0.0_wp, air_humidity(i))
     end do
 
     ! ---- snow: sublimation, melt, percolation, compaction; then freezing and thawing of the soil
@@ -495,7 +494,6 @@ contains
       state(i, state_day_shortwave) = state(i, state_day_shortwave) + dt * forcing(i, forcing_shortwave_down)
       state(i, state_day_stress) = state(i, state_day_stress) + dt * stress(i)
       state(i, state_day_decomposition) = state(i, state_day_decomposition) + dt * scalar(i)
-      state(i, state_day_soil_temperature) = state(i, state_day_soil_temperature) + dt * root_temperature(i)
       state(i, state_day_rain) = state(i, state_day_rain) + dt * (rain(i) + snow(i))
       state(i, state_day_gpp) = state(i, state_day_gpp) + dt * assimilation(i)
       state(i, state_day_leaf_respiration) = state(i, state_day_leaf_respiration) + dt * leaf_demand(i)

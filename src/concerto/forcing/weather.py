@@ -49,7 +49,7 @@ def solar_geometry(time_utc, step_seconds, latitude, longitude):
     Returns
     -------
     dict of arrays (step,): ``cosine_mean`` (mean of max(0, cos z)), ``cosine_sunlit`` (mean over the sunlit
-    part), ``top_of_atmosphere`` (W m-2), ``day_length`` (s)
+    part), ``top_of_atmosphere`` (W m-2)
     """
     from concerto import _core
     from concerto.kernels._call import call
@@ -65,12 +65,10 @@ def solar_geometry(time_utc, step_seconds, latitude, longitude):
         "hour_end": hour + step_seconds / 3600.0,
     }
     mean, sunlit, _, top = call(_core.concerto_solar.mean_cosine_zenith, arrays, days_per_year=365.0)
-    hours = call(_core.concerto_solar.day_length, {"latitude": latitude, "day_of_year": day}, days_per_year=365.0)
     return {
         "cosine_mean": mean,
         "cosine_sunlit": sunlit,
         "top_of_atmosphere": top,
-        "day_length": 3600.0 * hours,
     }
 
 

@@ -48,7 +48,6 @@ def forcing_array(cells: list[dict], time_utc, step_seconds):
         sun = solar_geometry(time, step_seconds, cell["latitude"], cell["longitude"])
         derived = {
             "cosine_zenith": sun["cosine_sunlit"],
-            "day_length": sun["day_length"],
             "day_of_year": day,
             "noon_weight": noon_weight(time, step_seconds, cell["longitude"]),
             "prescribed_leaf_area": -1.0,

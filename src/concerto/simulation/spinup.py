@@ -184,7 +184,7 @@ def _first_days(tiles, forcing):
     entries = loader.variables("forcing")
     air = forcing[:, entries["air_temperature"].column - 1, :]
     steps = int(86400 / tiles.time_step)
-    for days in (10, 30, 365):
+    for days in (10, 30):
         window = np.concatenate([air[:, -days * steps // 2 :], air[:, : days * steps // 2]], axis=1)
         tiles.set(f"temperature_{days}d", window.mean(axis=1)[tiles.cell])
     leaf = forcing[:, entries["prescribed_leaf_area"].column - 1, 0][tiles.cell]
