@@ -1,6 +1,6 @@
 """Draws what happens in a step, read from the Fortran source: the parts of a routine and the calls in each.
 
-    python docs/draw_step.py            writes docs/tables/step_fast.svg and step_daily.svg
+    python docs/draw_step.py            writes docs/tables/step_fast.svg and step_slow.svg
 
 A part begins with a comment `! ---- what it does`; the documentation builds the figures anew each time, so
 they show the code that is there.
@@ -104,7 +104,7 @@ def draw(routine):
 
 def write(folder):
     """Write both figures into ``folder``."""
-    for routine in ("step_fast", "step_daily"):
+    for routine in ("step_fast", "step_slow"):
         (Path(folder) / f"{routine}.svg").write_text(draw(routine))
 
 

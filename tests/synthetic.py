@@ -71,6 +71,9 @@ def extreme_forcing(n_cell, days, step_seconds, seed=1):
         "co2": np.broadcast_to(random.uniform(180.0, 900.0, (n_cell, 1)), shape),
         "cosine_zenith": np.broadcast_to(sun * (sun > 0.02), shape),
         "prescribed_leaf_area": np.broadcast_to(random.uniform(0.0, 8.0, (n_cell, 1)), shape),
+        "nitrogen_deposition": np.broadcast_to(random.uniform(0.0, 2e-10, (n_cell, 1)), shape),
+        "delta13c_air": np.broadcast_to(random.uniform(-10.0, -6.0, (n_cell, 1)), shape),
+        "delta14c_air": np.broadcast_to(random.uniform(-20.0, 900.0, (n_cell, 1)), shape),
         "day_of_year": np.broadcast_to(np.repeat(np.arange(days) % 365 + 1.0, per_day), shape),
         "noon_weight": np.broadcast_to(np.tile((np.abs(hour - 12.0) <= max(1.0, 12.0 / per_day)) * 1.0, days), shape),
     }

@@ -72,6 +72,19 @@ program host
     a%options%stomata = option_number('stomata', 'no such scheme')
     call a%step(3, forcing, .false., status)
     call due(status_option, 'option')
+    a%options = model_options()
+    a%options%drought_memory = option_number('drought_memory', 'plc_damage')
+    call a%step(3, forcing, .false., status)
+    call due(status_option, 'memory of drought without hydraulics')
+    a%options%plant_hydraulics = option_number('plant_hydraulics', 'on')
+    call a%initialise(v, status)
+    call a%step(3, forcing, .false., status)
+    call due(status_ok, 'memory of drought with hydraulics')
+    a%options%isotopes = option_number('isotopes', 'on')
+    a%options%soil_carbon = option_number('soil_carbon', 'mimics')
+    call a%step(3, forcing, .false., status)
+    call due(status_option, 'isotopes in a nonlinear scheme')
+    a%options = model_options()
     call a%finalize()
     call a%finalize()
     call a%get('state', 'leaf_area', w, status)
@@ -240,6 +253,7 @@ contains
     integer, intent(in) :: step
     real(wp) :: sun
     sun = max(0.0_wp, -cos(step / 48.0_wp * 6.283185_wp))
+    forcing = 0  ! columns that are not named here: no deposition, isotopes of air as the standards
     forcing(:, column_of('forcing', 'air_temperature')) = 288 + 6 * sun
     forcing(:, column_of('forcing', 'specific_humidity')) = 0.007_wp
     forcing(:, column_of('forcing', 'pressure')) = 1.0e5_wp

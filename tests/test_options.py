@@ -9,7 +9,6 @@ from concerto.errors import ConcertoError
 from concerto.tables import loader
 
 OPTIONS = loader.options()
-CHOICES = [(name, choice) for name, entry in OPTIONS.items() for choice in entry.choices if choice != entry.default]
 CLIMATES = ("temperate_deciduous", "mediterranean", "tropical_rain_forest", "prairie")
 # What each option is there to change, and by how much at least and at most (relative to the mean size in the default
 # run). A solver of the same equations must change only digits, all other schemes more than a per mille.
@@ -24,7 +23,19 @@ CHANGES = {
     "soil_water": ("drainage", 1e-2, 100.0),
     "phenology": ("gpp", 1e-3, 1.0),
     "soil_carbon": ("rh", 1e-3, 10.0),
+    "crops": ("gpp", 1e-3, 1.0),
+    "allocation": ("carbon_seed", 1e-3, 10.0),
+    "maintenance": ("ra_stem", 1e-3, 1.0),
+    "maintenance_acclimation": ("ra_stem", 1e-3, 1.0),
+    "mortality_causes": ("litterfall", 1e-3, 1.0),
+    "nitrogen": ("rh", 1e-3, 1.0),
+    "water_stress": ("water_stress", 1e-3, 1.0),
+    "plant_hydraulics": ("gpp", 1e-3, 1.0),
+    "drought_memory": ("transpiration", 1e-3, 1.0),
 }
+# Tested elsewhere: once a year, outside of the step (test_dynamics); tracers, which change nothing (below).
+OTHERS = {"vegetation_dynamics", "isotopes"}
+CHOICES = [(o, c) for o, entry in OPTIONS.items() if o not in OTHERS for c in entry.choices if c != entry.default]
 DAYS = 12
 
 
@@ -32,12 +43,12 @@ def run(options):
     """Daily means of twelve June days in four climates: {name: (day, tile)}."""
     tiles, forcing, ends = climate_tiles(CLIMATES, n_tile=68, start_day="2004-06-10", days=DAYS, options=options)
     start(tiles, forcing)
-    tiles.set("soil_carbon", 1.0)
+    tiles.set("soil_carbon", 0.1)
     # a memory that the acclimating schemes would have after some weeks
     tiles.set("pmodel_xi", 60.0)
     tiles.set("pmodel_vcmax25", 50.0)
     tiles.set("pmodel_jmax25", 90.0)
-    names = tuple(loader.variables("diagnostic"))
+    names = (*loader.variables("diagnostic"), "carbon_seed", "litterfall")
     return tiles.advance(forcing, ends, names, steps_per_output=48)
 
 
@@ -47,7 +58,7 @@ def default():
 
 
 def test_every_option_says_what_it_changes():
-    assert set(CHANGES) == set(OPTIONS)
+    assert set(CHANGES) | OTHERS == set(OPTIONS)
     for name, entry in OPTIONS.items():
         assert entry.long_name.endswith(".") and entry.default in entry.choices, name
         assert len(entry.choices) >= 2, name
@@ -55,13 +66,19 @@ def test_every_option_says_what_it_changes():
 
 @pytest.mark.parametrize("option, choice", CHOICES, ids=[f"{o}={c}" for o, c in CHOICES])
 def test_every_choice_runs_and_changes_its_output(default, option, choice):
-    results = run({option: choice})
+    results = run({option: choice} | loader.needed(option, choice))
     assert all(np.isfinite(values).all() for values in results.values())
     name, least, most = CHANGES[option]
     size = np.abs(default[name]).mean()
     change = np.abs(results[name] - default[name]).mean() / size
     assert size > 0.0
     assert least < change < most, f"{option}={choice} changes {name} by {change:.1e}"
+
+
+def test_isotopes_are_tracers_that_change_nothing(default):
+    results = run({"isotopes": "on"})
+    for name, values in results.items():
+        assert np.array_equal(values, default[name]), name
 
 
 @pytest.mark.parametrize("option", OPTIONS)

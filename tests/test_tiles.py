@@ -82,4 +82,4 @@ def test_foolish_numbers_of_threads_and_blocks_do_no_harm():
     tiles, forcing, ends = batch(n_tile=20, threads=-1, nproma=10**6)
     assert tiles.nproma == 32
     tiles.advance(forcing[:, :, :2], ends[:2])
-    assert Tiles(np.zeros(5000, dtype=int), nproma=10**6).nproma == 1040
+    assert Tiles(np.zeros(5000, dtype=int), nproma=10**6).nproma == 240

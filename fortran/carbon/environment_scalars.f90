@@ -7,7 +7,7 @@ module concerto_environment_scalars
   use concerto_constants, only: freezing_point, latent_heat_fusion, gravity, pi
   implicit none
   private
-  public :: decomposition_scalar
+  public :: layer_scalar, decomposition_scalar
   public :: temperature_q10, temperature_lloyd_taylor, temperature_rothc, temperature_century_arctan, &
     temperature_daycent1, temperature_daycent2, temperature_arrhenius, temperature_century1, temperature_kirschbaum, &
     temperature_standcarb
@@ -75,6 +75,35 @@ contains
       end do
     end select
   end subroutine decomposition_scalar
+
+  subroutine layer_scalar(n, n_layer, temperature, head, q10, factor, head_dry, head_wet, scalar)
+    !! Multiplier of all base rates in each layer: Q10 times log potential times a factor of the layer.
+    integer, intent(in) :: n  !! tiles
+    integer, intent(in) :: n_layer  !! soil layers with carbon
+    real(wp), intent(in) :: temperature(n, n_layer)  !! soil temperature, K
+    real(wp), intent(in) :: head(n, n_layer)  !! soil water potential as head (negative), m
+    real(wp), intent(in) :: q10(n)  !! factor per 10 K, reference 25 degC
+    real(wp), intent(in) :: factor(n, n_layer)  !! factor of the layer
+    real(wp), intent(in) :: head_dry  !! head at and below which nothing decomposes, m (-2 MPa: -203.94)
+    real(wp), intent(in) :: head_wet  !! head above which water does not limit, m (-0.002 MPa: -0.20394)
+    real(wp), intent(out) :: scalar(n, n_layer)  !! multiplier of the base rates
+    integer :: i, layer
+    real(wp) :: inverse_range, kelvin, potential, slope(n)
+    inverse_range = 1.0_wp / log(head_dry / head_wet)
+    do i = 1, n
+      slope(i) = 0.1_wp * log(q10(i))
+    end do
+    do layer = 1, n_layer
+      do i = 1, n
+        kelvin = temperature(i, layer)
+        ! below freezing the liquid water that is left has the potential of equilibrium with ice
+        potential = min(head(i, layer), latent_heat_fusion / gravity * (1.0_wp - freezing_point / kelvin))
+        potential = min(potential, head_wet)
+        scalar(i, layer) = factor(i, layer) * exp(slope(i) * (kelvin - freezing_point - 25.0_wp)) &
+          * min(1.0_wp, max(0.0_wp, log(head_dry / potential) * inverse_range))
+      end do
+    end do
+  end subroutine layer_scalar
 
   elemental function rothc_response(celsius, scale, slope, shift, lowest) result(value)
     !! Temperature function of RothC, zero below the lowest temperature.

@@ -6,13 +6,14 @@ module concerto_gas_exchange
   !!   Medlyn (2011)  gs = g0 + 1.6 (1 + g1/sqrt(Ds)) An P/cs ;   P-model: the same with cs - G* in place of cs
   !!   Ball-Berry     gs = g0 + m hs An P/cs
   !!   Leuning (1995) gs = g0 + a1 An P/[(cs - G*) (1 + Ds/D0)]
+  !!   SOX (Eller et al. 2018) gs = g0 + 0.8 A' (sqrt(1 + 4 xi/A') - 1), A' = dAn/dci, see `sox_solve`
   !! and then gs = max(gs, g_min), inside F. In the dark, without water, in frozen leaves and where CO2 <= G* the same
   !! equations give An = -Rd and gs = max(g0, g_min).
   !! Fluxes umol m-2 leaf s-1, positive for uptake; conductances mol m-2 s-1; pressures Pa; temperatures K.
   use concerto_kinds, only: wp
   use concerto_constants, only: freezing_point, gas_constant, oxygen_mole_fraction
   use concerto_thermodynamics, only: magnus_pressure, magnus_water_factor, magnus_water_offset
-  use concerto_options, only: stomata_medlyn, stomata_ball_berry, stomata_leuning, stomata_pmodel, &
+  use concerto_options, only: stomata_medlyn, stomata_ball_berry, stomata_leuning, stomata_pmodel, stomata_sox, &
     ci_solver_chandrupatla, kinetics_molefrac
   use concerto_photosynthesis, only: capacity_response, c4_response, kinetic_constants, freezing_ramp, &
     electron_transport
@@ -25,6 +26,7 @@ module concerto_gas_exchange
   integer, parameter :: newton_steps = 5  !! C3 leaves with Medlyn's law: An within 1e-7 umol m-2 s-1
   integer, parameter :: newton_steps_c4 = 8  !! C4 leaves, whose rate bends sharply
   integer, parameter :: newton_steps_linear = 12  !! Ball-Berry and Leuning, whose F may fold (see `linear_law`)
+  integer, parameter :: newton_steps_sox = 5  !! SOX: see docs/processes/stomata.md
   integer, parameter :: chandrupatla_steps = 25
   real(wp), parameter :: stomata_ratio = 1.6_wp  !! diffusivity of H2O over CO2 in pores
   real(wp), parameter :: boundary_ratio = 1.4_wp  !! the same in the leaf boundary layer
@@ -51,7 +53,7 @@ contains
     !! Gas exchange of the sunlit and the shaded leaves of each tile at one leaf temperature. What depends on
     !! temperature is computed once for both. Tiles of C3 and C4 plants may share the block.
     integer, intent(in) :: n  !! tiles
-    integer, intent(in) :: stomata  !! option: medlyn, ball_berry, leuning or pmodel
+    integer, intent(in) :: stomata  !! option: medlyn, ball_berry, leuning, pmodel or sox
     integer, intent(in) :: temperature_response  !! option: k19, kk07 or fixed
     integer, intent(in) :: kinetics  !! option: partial or molefrac
     integer, intent(in) :: leaf_respiration  !! option: atkin, vcmax or ryan
@@ -77,7 +79,7 @@ contains
     real(wp), intent(in) :: quantum_yield(n)  !! electrons per absorbed photon, 0.5 (1 - f), mol mol-1
     real(wp), intent(in) :: theta_j(n)  !! curvature of electron transport, 0-1
     real(wp), intent(in) :: g0(n)  !! intercept of the stomatal law, mol m-2 s-1
-    real(wp), intent(in) :: g1(n)  !! slope: medlyn and pmodel kPa0.5 (xi in Pa0.5 / sqrt(1000)), others dimensionless
+    real(wp), intent(in) :: g1(n)  !! slope: medlyn and pmodel kPa0.5 (xi in Pa0.5 / sqrt(1000)); sox: sox_capacity, mol m-2 s-1
     real(wp), intent(in) :: g_min(n)  !! cuticular conductance, the floor of gs, mol m-2 s-1
     real(wp), intent(in) :: stress_stomata(n)  !! soil drought factor of g1, 0-1
     real(wp), intent(in) :: stress_capacity(n)  !! soil drought factor of Vcmax, Jmax and kp, 0-1
@@ -376,9 +378,15 @@ contains
       light_capacity(i) = 0.25_wp * electron_rate(i)
       offset(i) = 2.0_wp * co2_compensation(i)
     end do
-    call solve(n, pathway_c3, stomata, ci_solver, deficit_scale, vcmax, light_capacity, michaelis_constant, offset, &
-      co2_compensation, theta_cj, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
-      boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    if (stomata == stomata_sox) then
+      call sox_solve(n, pathway_c3, vcmax, light_capacity, michaelis_constant, offset, co2_compensation, theta_cj, &
+        respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, g0, g1, &
+        g_min, net_assimilation, conductance, ci)
+    else
+      call solve(n, pathway_c3, stomata, ci_solver, deficit_scale, vcmax, light_capacity, michaelis_constant, offset, &
+        co2_compensation, theta_cj, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+        boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    end if
   end subroutine c3_gas_exchange
 
   subroutine c4_gas_exchange(n, stomata, ci_solver, deficit_scale, vcmax, light_rate, initial_slope, respiration, &
@@ -421,9 +429,15 @@ contains
       slope(i) = initial_slope(i) / pressure(i)
       zero(i) = 0.0_wp
     end do
-    call solve(n, pathway_c4, stomata, ci_solver, deficit_scale, limit, slope, zero, zero, &
-      zero, theta_ip, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
-      boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    if (stomata == stomata_sox) then
+      call sox_solve(n, pathway_c4, limit, slope, zero, zero, zero, theta_ip, respiration, leaf_saturation, &
+        vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, g0, g1, g_min, net_assimilation, &
+        conductance, ci)
+    else
+      call solve(n, pathway_c4, stomata, ci_solver, deficit_scale, limit, slope, zero, zero, &
+        zero, theta_ip, respiration, leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, &
+        boundary_conductance, g0, g1, g_min, law_compensation, net_assimilation, conductance, ci)
+    end if
   end subroutine c4_gas_exchange
 
   subroutine solve(n, pathway, stomata, ci_solver, deficit_scale, first, second, first_offset, second_offset, &
@@ -676,6 +690,147 @@ contains
       end do
     end if
   end subroutine assimilation
+
+  subroutine sox_solve(n, pathway, first, second, first_offset, second_offset, compensation, theta, respiration, &
+    leaf_saturation, vapour_pressure, co2_partial_pressure, pressure, boundary_conductance, g0, capacity, g_min, &
+    net_assimilation, conductance, ci)
+    !! Stomata that maximise assimilation times xylem conductance. Along the supply of CO2, An = gc (cs - ci)/P, the
+    !! condition (1/An) dAn/dgc = 1/xi is gc^2 + A' gc - A' xi = 0 with A' = P dAn/dci at the leaf's own ci: the closed
+    !! form of Eller et al. without their chord from cs to the point of co-limitation. gs falls with ci, so F rises
+    !! strictly and has one root. xi = capacity P/D; the deficit is that of leaf and air outside the boundary layer.
+    integer, intent(in) :: n, pathway
+    real(wp), intent(in), dimension(n) :: first, second, first_offset, second_offset  !! see `assimilation`
+    real(wp), intent(in), dimension(n) :: compensation, theta, respiration, leaf_saturation, vapour_pressure
+    real(wp), intent(in), dimension(n) :: co2_partial_pressure, pressure, boundary_conductance, g0
+    real(wp), intent(in), dimension(n) :: capacity  !! of `sox_capacity`, mol m-2 s-1
+    real(wp), intent(in), dimension(n) :: g_min
+    real(wp), intent(out), dimension(n) :: net_assimilation, conductance, ci
+    real(wp), dimension(n) :: gross, slope, curvature, low, high, x, boundary_factor, pore_factor, floor_conductance, xi
+    integer :: step, i
+    real(wp) :: ca, an, f, df, a, gc, dgc, law, g, inverse_g, dlaw, resistance, surface, next, middle, open, lower, upper
+    logical :: inside
+
+    do i = 1, n
+      boundary_factor(i) = boundary_ratio * 1.0e-6_wp * pressure(i) / boundary_conductance(i)
+      pore_factor(i) = stomata_ratio * 1.0e-6_wp * pressure(i)
+      floor_conductance(i) = max(g0(i), g_min(i), smallest_conductance)
+      xi(i) = max(capacity(i), 1.0e-9_wp) * pressure(i) / max(leaf_saturation(i) - vapour_pressure(i), smallest_deficit)
+    end do
+    call assimilation_curvature(n, pathway, co2_partial_pressure, first, second, first_offset, second_offset, &
+      compensation, theta, gross, slope, curvature)
+    do i = 1, n
+      ca = co2_partial_pressure(i)
+      an = gross(i) - respiration(i)
+      resistance = boundary_factor(i) + pore_factor(i) / floor_conductance(i)
+      open = merge(1.0_wp, 0.0_wp, an > 0.0_wp)
+      lower = max(compensation(i), 1.0e-9_wp)
+      low(i) = open * min(lower, ca) + (1.0_wp - open) * ca
+      upper = ca * (1.0_wp + 1.0e-9_wp) + min(highest_ci, respiration(i) * resistance * (1.0_wp + 1.0e-9_wp))
+      high(i) = open * ca + (1.0_wp - open) * upper
+      ! a first conductance with the slope at ca, as if An rose along it
+      a = max(slope(i), 0.0_wp) * pressure(i) * 1.0e-6_wp
+      gc = 2.0_wp * xi(i) * a / (a + sqrt(a * a + 4.0_wp * xi(i) * a) + 1.0e-30_wp)
+      g = max(stomata_ratio * gc + g0(i), floor_conductance(i))
+      resistance = boundary_factor(i) + pore_factor(i) / g
+      next = ca - resistance * an / (1.0_wp + resistance * max(slope(i), 0.0_wp))
+      x(i) = min(max(next, low(i)), high(i))
+    end do
+    do step = 0, newton_steps_sox
+      call assimilation_curvature(n, pathway, x, first, second, first_offset, second_offset, compensation, theta, &
+        gross, slope, curvature)
+      do i = 1, n
+        ca = co2_partial_pressure(i)
+        an = gross(i) - respiration(i)
+        a = max(slope(i), 0.0_wp) * pressure(i) * 1.0e-6_wp
+        gc = 2.0_wp * xi(i) * a / (a + sqrt(a * a + 4.0_wp * xi(i) * a) + 1.0e-30_wp)
+        dgc = (xi(i) - gc) / (2.0_wp * gc + a + 1.0e-30_wp) * min(curvature(i), 0.0_wp) * pressure(i) * 1.0e-6_wp
+        open = merge(1.0_wp, 0.0_wp, an > 0.0_wp)
+        law = g0(i) + open * stomata_ratio * gc
+        g = max(law, floor_conductance(i))
+        inverse_g = 1.0_wp / g
+        dlaw = merge(open * stomata_ratio * dgc, 0.0_wp, law >= g)
+        surface = ca - boundary_factor(i) * an
+        f = x(i) - surface + pore_factor(i) * inverse_g * an
+        df = 1.0_wp + slope(i) * (boundary_factor(i) + pore_factor(i) * inverse_g) &
+          - pore_factor(i) * inverse_g * inverse_g * an * dlaw
+        net_assimilation(i) = an
+        conductance(i) = g
+        ci(i) = x(i)
+        next = x(i)
+        lower = low(i)
+        upper = high(i)
+        lower = merge(lower, next, f > 0.0_wp)
+        upper = merge(next, upper, f > 0.0_wp)
+        low(i) = lower
+        high(i) = upper
+        next = next - f / max(df, 1.0_wp)
+        middle = 0.5_wp * (lower + upper)
+        inside = (next >= lower .and. next < upper .and. f <= 0.0_wp) .or. (next > lower .and. next <= upper .and. f > 0.0_wp)
+        x(i) = merge(next, middle, inside)
+      end do
+    end do
+  end subroutine sox_solve
+
+  subroutine assimilation_curvature(n, pathway, ci, first, second, first_offset, second_offset, compensation, theta, &
+    gross, gross_slope, curvature)
+    !! `assimilation` with the second derivative. With A = p u/b, b = S + R: A' = p (b - u b')/b^2 and
+    !! A'' = -p [2 b' (b - u b')/b + u b'']/b^2, where R R' = w and R'' = (w' - R'^2)/R.
+    integer, intent(in) :: n, pathway
+    real(wp), intent(in), dimension(n) :: ci  !! Pa
+    real(wp), intent(in), dimension(n) :: first, second, first_offset, second_offset, compensation, theta
+    real(wp), intent(out), dimension(n) :: gross, gross_slope, curvature
+    integer :: i
+    real(wp) :: x, v, j, u, du, a, b, s, r, product, spread, inverse, inverse_r, both, dboth, dr, rest
+
+    if (pathway == pathway_c3) then
+      do i = 1, n
+        x = ci(i)
+        v = first(i)
+        j = second(i)
+        u = x - compensation(i)
+        du = merge(1.0_wp, 0.0_wp, u >= 0.0_wp)
+        u = max(u, 0.0_wp)
+        a = v * (x + second_offset(i))
+        b = j * (x + first_offset(i))
+        s = a + b
+        spread = 4.0_wp * (1.0_wp - theta(i))
+        r = sqrt((a - b) * (a - b) + spread * a * b + tiny_square)
+        both = s + r
+        product = 1.0_wp / (both * r)
+        inverse = r * product
+        inverse_r = both * product
+        product = 2.0_wp * v * j
+        dr = ((a - b) * (v - j) + 0.5_wp * spread * (v * b + a * j)) * inverse_r
+        dboth = v + j + dr
+        rest = (du - u * dboth * inverse) * inverse
+        gross(i) = product * u * inverse
+        gross_slope(i) = product * rest
+        curvature(i) = -product * (2.0_wp * dboth * inverse * rest + u * inverse * inverse * inverse_r &
+          * ((v - j) * (v - j) + spread * v * j - dr * dr))
+      end do
+    else
+      do i = 1, n
+        x = max(ci(i), 0.0_wp)
+        a = first(i)
+        j = second(i)
+        b = j * x
+        s = a + b
+        spread = 4.0_wp * (1.0_wp - theta(i))
+        r = sqrt((a - b) * (a - b) + spread * a * b + tiny_square)
+        both = s + r
+        product = 1.0_wp / (both * r)
+        inverse = r * product
+        inverse_r = both * product
+        product = 2.0_wp * a * j
+        dr = ((b - a) * j + 0.5_wp * spread * a * j) * inverse_r
+        dboth = j + dr
+        rest = (1.0_wp - x * dboth * inverse) * inverse
+        gross(i) = product * x * inverse
+        gross_slope(i) = product * rest
+        curvature(i) = -product * (2.0_wp * dboth * inverse * rest + x * inverse * inverse * inverse_r * (j * j - dr * dr))
+      end do
+    end if
+  end subroutine assimilation_curvature
 
   subroutine root_law(n, ci, ca, gross, gross_slope, respiration, inverse_boundary, boundary_factor, pore_factor, &
     slope_square, slope, law_compensation, g0, g_min, net_assimilation, conductance, residual, residual_slope)

@@ -5,7 +5,7 @@ module concerto_sox
   use concerto_kinds, only: wp
   implicit none
   private
-  public :: sox_vulnerability, sox_conductance
+  public :: sox_vulnerability, sox_conductance, sox_capacity
 
   real(wp), parameter :: wettest = -1.0e-3_wp  !! largest potential in use, MPa
   real(wp), parameter :: least_deficit = 5.0e-4_wp  !! floor of the leaf-to-air deficit (50 Pa), mol mol-1
@@ -74,6 +74,37 @@ contains
       stomatal_conductance(i) = water_over_carbon * (near * closed + (1.0_wp - near) * at_point)
     end do
   end subroutine sox_conductance
+
+  subroutine sox_capacity(n, water_over_carbon, predawn_potential, potential_half, steepness, least_resistance, &
+                          soil_resistance, capacity)
+    !! What the xylem gives to the stomata: xi D = 2 K/(1.6 dK/dpsi r), with r = r_min/K and what the soil around the
+    !! roots adds. Stomatal conductance follows from it, the deficit and dA/dci (module concerto_gas_exchange).
+    integer, intent(in) :: n  !! number of tiles
+    real(wp), intent(in) :: water_over_carbon  !! ratio of stomatal conductances of water vapour and CO2 (1.6), -
+    real(wp), intent(in) :: predawn_potential(n)  !! leaf potential without flow, MPa
+    real(wp), intent(in) :: potential_half(n)  !! psi50, MPa
+    real(wp), intent(in) :: steepness(n)  !! a, -
+    real(wp), intent(in) :: least_resistance(n)  !! plant resistance of full xylem, m2 leaf s MPa mol-1
+    real(wp), intent(in) :: soil_resistance(n)  !! from the soil to the root surface, m2 leaf s MPa mol-1
+    real(wp), intent(out) :: capacity(n)  !! mol m-2 leaf s-1
+    integer :: i
+    real(wp) :: predawn, half, middle, k, slope, difference, near, x
+
+    do i = 1, n
+      predawn = min(predawn_potential(i), wettest)
+      half = potential_half(i)
+      middle = 0.5_wp * (predawn + half)
+      k = 1.0_wp / (1.0_wp + loss(predawn, half, steepness(i)))
+      difference = predawn - middle
+      near = merge(1.0_wp, 0.0_wp, abs(difference) < -1.0e-4_wp * half)
+      x = loss(0.5_wp * (predawn + middle), half, steepness(i))
+      slope = -2.0_wp * steepness(i) * x / ((predawn + middle) * (1.0_wp + x) * (1.0_wp + x))
+      slope = near * slope + (1.0_wp - near) * (k - 1.0_wp / (1.0_wp + loss(middle, half, steepness(i)))) &
+        / (difference + near)
+      x = slope * (least_resistance(i) / k + max(soil_resistance(i), 0.0_wp)) * water_over_carbon
+      capacity(i) = 2.0_wp * k / max(x, 1.0e-12_wp)
+    end do
+  end subroutine sox_capacity
 
   elemental function loss(potential, potential_half, steepness) result(x)
     !! (psi/psi50)**a.

@@ -4,7 +4,7 @@ module concerto_block
   use concerto_kinds, only: wp
   use concerto_options, only: model_options
   use concerto_tables, only: n_forcing_column, n_state_column, n_parameter_column, n_diagnostic_column, n_derived_column, &
-                             state_lowest, state_highest
+                             n_driver_column, state_lowest, state_highest
   use concerto_step_fast, only: step_fast, n_section
   use concerto_step_daily, only: step_daily
   implicit none
@@ -14,7 +14,7 @@ module concerto_block
 contains
 
   subroutine advance_block(n, n_cell, options, time_step, end_of_day, cell_of_tile, forcing, parameters, derived, &
-                           state, diagnostics, seconds)
+                           state, diagnostics, driver, seconds)
     !! One fast step, and the daily step after it where the day (UTC) ends.
     integer, intent(in) :: n  !! tiles in the block, a multiple of 16
     integer, intent(in) :: n_cell  !! cells of the forcing
@@ -27,6 +27,7 @@ contains
     real(wp), intent(in) :: derived(n, n_derived_column)  !! from derive_block
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(inout) :: diagnostics(n, n_diagnostic_column)  !! of this step, units of the table
+    real(wp), intent(inout) :: driver(n, n_driver_column)  !! drivers of the last day that ended, units of the table
     real(wp), intent(inout), optional :: seconds(n_section)  !! time spent in each part of the fast step, added up, s
     real(wp) :: local(n, n_forcing_column)
     integer :: i, k
@@ -37,7 +38,7 @@ contains
       end do
     end do
     call step_fast(n, options, time_step, local, parameters, derived, state, diagnostics, seconds)
-    if (end_of_day) call step_daily(n, options, local, parameters, derived, state, diagnostics)
+    if (end_of_day) call step_daily(n, options, local, parameters, derived, state, diagnostics, driver)
   end subroutine advance_block
 
   pure subroutine check_state(n, state, tile, column)

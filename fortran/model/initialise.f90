@@ -4,6 +4,7 @@ module concerto_initialise
   use concerto_constants, only: freezing_point
   use concerto_tables
   use concerto_vegetation, only: vegetation_start
+  use concerto_plant_nitrogen, only: plant_nitrogen_start
   use concerto_retention, only: retention_content
   implicit none
   private
@@ -19,7 +20,7 @@ contains
     real(wp), intent(in) :: mean_temperature(n)  !! of the year or as good as known, K
     real(wp), intent(in) :: parameters(n, n_parameter_column)  !! units of the table
     real(wp), intent(out) :: state(n, n_state_column)  !! units of the table
-    real(wp), dimension(n) :: head, content, conductivity, capacity, target_area
+    real(wp), dimension(n) :: head, content, conductivity, capacity, target_area, full_leaf
     integer :: i, k
 
     do i = 1, n
@@ -40,10 +41,18 @@ contains
     call vegetation_start(n, parameters(1, parameter_specific_leaf_area), parameters(1, parameter_maximum_leaf_area), &
                           parameters(1, parameter_woody), parameters(1, parameter_root_leaf_ratio), &
                           parameters(1, parameter_reserve_ratio), target_area, state(1, state_carbon_labile), &
-                          state(1, state_carbon_leaf), state(1, state_carbon_fine_root), state(1, state_carbon_sapwood), &
-                          state(1, state_carbon_heartwood), state(1, state_carbon_seed), state(1, state_stress_memory))
+                          state(1, state_stress_memory))
+    do i = 1, n
+      full_leaf(i) = parameters(i, parameter_maximum_leaf_area) / parameters(i, parameter_specific_leaf_area)
+    end do
+    call plant_nitrogen_start(n, state(1, state_carbon_labile), full_leaf, parameters(1, parameter_leaf_cn), &
+                              parameters(1, parameter_root_cn), parameters(1, parameter_sapwood_cn), &
+                              parameters(1, parameter_heartwood_cn), parameters(1, parameter_seed_cn), &
+                              state(1, state_nitrogen_plant))
     do i = 1, n
       state(i, state_leaf_area) = target_area(i)
+      state(i, state_leaf_area_365d) = target_area(i)
+      state(i, state_labile_30d) = state(i, state_carbon_labile)
       state(i, state_canopy_temperature) = mean_temperature(i)
       state(i, state_ground_temperature) = mean_temperature(i)
       state(i, state_temperature_10d) = mean_temperature(i)

@@ -31,9 +31,9 @@ module concerto
   integer, parameter :: status_name = 3  !! no variable of that name
   integer, parameter :: status_state = 4  !! a state value is not finite or outside its bounds (see failed_tile, failed_column)
   integer, parameter :: status_forcing = 5  !! a forcing value is not finite (see failed_tile, failed_column); nothing was stepped
-  integer, parameter :: status_option = 6  !! an option has a number that is no choice; nothing was stepped
+  integer, parameter :: status_option = 6  !! no such choice, or options that do not go together; nothing was stepped
   real(wp), parameter :: longest_step = 86400.0_wp  !! s
-  integer, parameter :: largest_block = 1024  !! tiles; a step needs about 4 kB of stack per tile of a block
+  integer, parameter :: largest_block = 240  !! tiles; a step needs about 16 kB of stack per tile of a block
 
   type :: land_model
     !! Tiles of one process in blocks of nproma; the last block is padded with copies of the last tile.
@@ -73,7 +73,7 @@ contains
     integer, intent(in) :: n_tile  !! tiles, at least 1
     real(wp), intent(in) :: time_step  !! length of the fast step, s, at most a day
     integer, intent(out) :: status  !! status_ok, status_size or status_memory
-    integer, intent(in), optional :: nproma  !! tiles per block, 1 to 1024; rounded up to a multiple of 16, default 64
+    integer, intent(in), optional :: nproma  !! tiles per block, 1 to 240; rounded up to a multiple of 16, default 64
     integer :: tile, i, b
 
     status = status_size
@@ -84,7 +84,6 @@ contains
     if (present(nproma)) self%nproma = 16 * ((max(1, min(nproma, largest_block)) + 15) / 16)
     self%nproma = min(self%nproma, 16 * ((n_tile + 15) / 16))
     ! columns a multiple of 4096 bytes apart fall on the same cache sets: two to three times slower
-    if (mod(self%nproma, 512) == 0) self%nproma = self%nproma + 16
     self%n_tile = n_tile
     self%time_step = time_step
     self%n_block = (n_tile - 1) / self%nproma + 1
@@ -264,6 +263,7 @@ contains
     logical, intent(in) :: end_of_day  !! whether the day ends with this step
     integer, intent(out) :: status  !! status_ok, _size, _forcing, _option or _state
     type(model_options) :: checked
+    real(wp) :: driver(self%nproma, n_driver_column)
     integer :: numbers(n_option), b, tile, column
 
     self%failed_tile = 0
@@ -291,11 +291,12 @@ contains
     end if
     status = status_ok
     ! the region has a name: a host may call from inside a critical region of its own
-    !$omp parallel do num_threads(max(1, self%n_thread)) schedule(dynamic) private(tile, column)
+    !$omp parallel do num_threads(max(1, self%n_thread)) schedule(dynamic) private(tile, column, driver)
     do b = 1, self%n_block
+      driver = 0.0_wp
       call advance_block(self%nproma, n_cell, self%options, self%time_step, end_of_day, self%cell_of_tile(:, b), &
                          forcing, self%parameters(:, :, b), self%derived(:, :, b), self%state(:, :, b), &
-                         self%diagnostics(:, :, b))
+                         self%diagnostics(:, :, b), driver)
       call check_state(self%nproma, self%state(:, :, b), tile, column)
       if (tile > 0) then
         tile = min((b - 1) * self%nproma + tile, self%n_tile)
@@ -474,7 +475,7 @@ contains
     case (status_forcing)
       message = 'a forcing value is not finite'
     case (status_option)
-      message = 'an option has a number that is no choice'
+      message = 'an option has a number that is no choice, or lacks another that it needs'
     case default
       message = 'unknown status'
     end select

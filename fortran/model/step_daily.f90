@@ -1,27 +1,27 @@
 module concerto_step_daily
-  !! The daily step of a block (days are UTC): means and memories, acclimation, leaf area, plant carbon, soil carbon.
-  !! Carbon only moves between stores here; what is respired waits in buffers that the fast steps of the next day empty.
+  !! What follows the last fast step of a day (UTC): the drivers of the day from the sums that the fast steps made,
+  !! acclimation of leaves, and the slow step of plants and soil.
   use concerto_kinds, only: wp
-  use concerto_constants, only: seconds_per_day, gas_constant, oxygen_mole_fraction, latent_heat_vaporization, freezing_point
-  use concerto_options, only: model_options, vcmax_pmodel, stomata_pmodel, phenology_prescribed, soil_carbon_rothc
+  use concerto_constants, only: seconds_per_day, gas_constant, oxygen_mole_fraction, freezing_point
+  use concerto_options, only: model_options, vcmax_pmodel, stomata_pmodel
   use concerto_tables
   use concerto_pmodel, only: pmodel_acclimate, pmodel_chi_c3, pmodel_chi_c4, pmodel_jmax_wang17, pmodel_yield_c3, &
                              pmodel_yield_c4
-  use concerto_phenology, only: gsi_step, leaf_area_target
-  use concerto_vegetation, only: vegetation_daily
-  use concerto_environment_scalars, only: rothc_deficit_step
-  use concerto_decomposition, only: litter_to_pools, soil_carbon_step, close_respiration_buffer
+  use concerto_retention, only: retention_head
+  use concerto_vegetation, only: maintenance_respiration
+  use concerto_step_slow, only: step_slow
   implicit none
   private
   public :: step_daily
 
   real(wp), parameter :: acclimation_days = 15.0_wp  !! memory of the optimal capacities (Mengoli et al. 2022), d
   real(wp), parameter :: least_deficit = 50.0_wp  !! floor of the vapour pressure deficit, Pa
-  real(wp), parameter :: rothc_depth = 23.0_wp  !! topsoil of RothC, cm
+  real(wp), parameter :: lowest_head = -1.0e5_wp  !! m
+  real(wp), parameter :: least_respiration = 1.0e-30_wp  !! kg m-2 s-1
 
 contains
 
-  subroutine step_daily(n, options, forcing, p, derived, state, diagnostics)
+  subroutine step_daily(n, options, forcing, p, derived, state, diagnostics, driver)
     !! One daily step of a block, after the last fast step of the day.
     integer, intent(in) :: n  !! tiles in the block
     type(model_options), intent(in) :: options  !! schemes
@@ -30,111 +30,96 @@ contains
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(inout) :: diagnostics(n, n_diagnostic_column)  !! units of the table
-    real(wp), dimension(n) :: inverse_day, temperature, shortwave, stress, scalar, phenology, target_area, net_carbon
-    real(wp), dimension(n) :: flush, shed, growth, litter_leaf, litter_root, litter_wood, litter_seed, deficit, pool_area
-    real(wp), dimension(n) :: respiration, imbalance, vegetated, evaporation, depth, before, after
-    real(wp), dimension(n, n_soil_carbon_pool) :: input, decomposed
-    real(wp) :: day, keep
+    real(wp), intent(out) :: driver(n, n_driver_column)  !! drivers of the day, units of the table
+    real(wp), dimension(n) :: inverse_day, net_carbon, residual_carbon, residual_nitrogen
+    real(wp), dimension(n) :: leaf, leaf_paid, stem_paid, root_paid, share
+    real(wp) :: day, depth
     integer :: i, k
 
-    call stored_carbon(n, state, before)
     day = state(1, state_day_steps) / seconds_per_day  ! all tiles of a host share the clock; below 1 for a broken day
+    ! the columns of a block do not overlap
+    !GCC$ ivdep
     do i = 1, n
       inverse_day(i) = 1.0_wp / max(state(i, state_day_steps), 1.0_wp)
-      temperature(i) = state(i, state_day_air_temperature) * inverse_day(i)
-      shortwave(i) = state(i, state_day_shortwave) * inverse_day(i)
-      stress(i) = min(1.0_wp, state(i, state_day_stress) * inverse_day(i))
-      scalar(i) = state(i, state_day_decomposition) * inverse_day(i)
+      driver(i, driver_gpp) = state(i, state_day_gpp)
+      driver(i, driver_leaf_respiration) = state(i, state_day_leaf_respiration)
+      driver(i, driver_leaf_area) = state(i, state_leaf_area)
+      driver(i, driver_leaf_nitrogen_factor) = state(i, state_leaf_nitrogen_factor)
+      driver(i, driver_air_temperature) = state(i, state_day_air_temperature) * inverse_day(i)
+      driver(i, driver_lowest_temperature) = state(i, state_day_lowest_temperature) + 400.0_wp
+      driver(i, driver_highest_temperature) = state(i, state_day_highest_temperature)
+      driver(i, driver_shortwave) = state(i, state_day_shortwave) * inverse_day(i)
+      driver(i, driver_vapour_deficit) = state(i, state_day_vapour_deficit) * inverse_day(i)
+      driver(i, driver_water_stress) = min(1.0_wp, state(i, state_day_stress) * inverse_day(i))
+      driver(i, driver_stem_response) = state(i, state_day_stem_response) * inverse_day(i)
+      driver(i, driver_root_response) = state(i, state_day_root_response) * inverse_day(i)
+      driver(i, driver_precipitation) = state(i, state_day_rain)
+      driver(i, driver_transpiration) = state(i, state_day_transpiration)
+      driver(i, driver_drainage) = state(i, state_day_drainage)
+      driver(i, driver_runoff) = state(i, state_day_runoff)
+      driver(i, driver_net_radiation) = state(i, state_day_net_radiation) * inverse_day(i)
+      driver(i, driver_co2) = forcing(i, forcing_co2)
+      driver(i, driver_pressure) = forcing(i, forcing_pressure)
+      driver(i, driver_prescribed_leaf_area) = forcing(i, forcing_prescribed_leaf_area)
+      driver(i, driver_nitrogen_deposition) = state(i, state_day_deposition)
+      driver(i, driver_delta13c_air) = forcing(i, forcing_delta13c_air)
+      driver(i, driver_delta14c_air) = forcing(i, forcing_delta14c_air)
+      driver(i, driver_discrimination) = state(i, state_day_discrimination) / max(state(i, state_day_gpp), 1.0e-30_wp)
+      driver(i, driver_day_of_year) = forcing(i, forcing_day_of_year)
+      driver(i, driver_thaw_depth) = 0.0_wp
+      driver(i, driver_warmest_canopy) = state(i, state_day_warmest_canopy)
+      driver(i, driver_least_stem_potential) = state(i, state_least_stem_potential)
     end do
-
-    ! ---- memories of temperature, and of the optimal capacities
-    do i = 1, n
-      keep = exp(-day / 10.0_wp)
-      state(i, state_temperature_10d) = keep * state(i, state_temperature_10d) + (1.0_wp - keep) * temperature(i)
-      keep = exp(-day / 30.0_wp)
-      state(i, state_temperature_30d) = keep * state(i, state_temperature_30d) + (1.0_wp - keep) * temperature(i)
+    do k = 1, n_carbon_layer
+      do i = 1, n
+        driver(i, driver_decomposition + k - 1) = state(i, state_day_decomposition + k - 1) * inverse_day(i)
+        driver(i, driver_soil_temperature + k - 1) = state(i, state_day_soil_temperature + k - 1) * inverse_day(i)
+        driver(i, driver_soil_liquid + k - 1) = state(i, state_soil_liquid + k - 1)
+        driver(i, driver_soil_ice + k - 1) = state(i, state_soil_ice + k - 1)
+      end do
     end do
+    ! thawed from above to the first layer that is frozen
+    inverse_day = 1.0_wp
+    do k = 1, n_soil
+      depth = soil_thickness(k)
+      do i = 1, n
+        inverse_day(i) = merge(inverse_day(i), 0.0_wp, state(i, state_soil_temperature + k - 1) > freezing_point)
+        driver(i, driver_thaw_depth) = driver(i, driver_thaw_depth) + inverse_day(i) * depth
+      end do
+    end do
+    call retention_head(n, n_carbon_layer, state(1, state_soil_liquid), state(1, state_soil_ice), p(1, parameter_theta_sat), &
+                        p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), lowest_head, &
+                        driver(1, driver_soil_head))
     if (options%vcmax == vcmax_pmodel .or. options%stomata == stomata_pmodel) call acclimate(n, p, state)
 
-    ! ---- leaf area that plants aim at
-    call gsi_step(n, temperature, shortwave, stress, p(1, parameter_gsi_cold_slope), p(1, parameter_gsi_cold_base), &
-                  p(1, parameter_gsi_cold_rate), p(1, parameter_gsi_heat_slope), p(1, parameter_gsi_heat_base), &
-                  p(1, parameter_gsi_heat_rate), p(1, parameter_gsi_light_slope), p(1, parameter_gsi_light_base), &
-                  p(1, parameter_gsi_light_rate), p(1, parameter_gsi_water_slope), p(1, parameter_gsi_water_base), &
-                  p(1, parameter_gsi_water_rate), state(1, state_phenology_limiter), phenology)
-    call leaf_area_target(n, options%phenology, p(1, parameter_evergreen), p(1, parameter_maximum_leaf_area), phenology, &
-                          forcing(1, forcing_prescribed_leaf_area), target_area)
-
-    ! ---- plants
+    ! plants short of carbon pay a share that changes through the day: what the means of the day say is corrected
+    do i = 1, n
+      inverse_day(i) = 1.0_wp / max(state(i, state_day_steps), 1.0_wp)
+      leaf(i) = driver(i, driver_leaf_respiration) * inverse_day(i)
+    end do
+    call maintenance_respiration(n, state(1, state_carbon_labile), state(1, state_carbon_fine_root), &
+                                 state(1, state_carbon_sapwood), leaf, driver(1, driver_stem_response), &
+                                 driver(1, driver_root_response), p(1, parameter_root_respiration), &
+                                 p(1, parameter_sapwood_respiration), p(1, parameter_respiration_factor), &
+                                 p(1, parameter_root_cn), p(1, parameter_sapwood_cn), leaf_paid, stem_paid, root_paid, share)
     do i = 1, n
       net_carbon(i) = state(i, state_carbon_npp_day)
       state(i, state_carbon_npp_day) = 0.0_wp
-      flush(i) = p(i, parameter_flush_time)
-      shed(i) = p(i, parameter_shed_time)
-      if (options%phenology == phenology_prescribed) then
-        flush(i) = 0.0_wp
-        shed(i) = 0.0_wp
-      end if
+      depth = (driver(i, driver_gpp) - net_carbon(i)) * inverse_day(i)
+      driver(i, driver_maintenance_paid) = min(2.0_wp, max(0.0_wp, depth / max(leaf_paid(i) + stem_paid(i) + root_paid(i), &
+                                                                              least_respiration)))
+      depth = driver(i, driver_maintenance_paid)
+      driver(i, driver_maintenance_paid) = merge(depth, 1.0_wp, leaf_paid(i) + stem_paid(i) + root_paid(i) > least_respiration)
     end do
-    call vegetation_daily(n, day, temperature, stress, target_area, net_carbon, p(1, parameter_specific_leaf_area), &
-                          p(1, parameter_maximum_leaf_area), p(1, parameter_woody), p(1, parameter_root_leaf_ratio), &
-                          p(1, parameter_labile_time), flush, shed, p(1, parameter_reserve_ratio), &
-                          p(1, parameter_growth_respiration), p(1, parameter_seed_share), p(1, parameter_leaf_longevity), &
-                          p(1, parameter_fine_root_longevity), p(1, parameter_sapwood_longevity), &
-                          p(1, parameter_seed_longevity), p(1, parameter_mortality), state(1, state_carbon_labile), &
-                          state(1, state_carbon_leaf), state(1, state_carbon_fine_root), state(1, state_carbon_sapwood), &
-                          state(1, state_carbon_heartwood), state(1, state_carbon_seed), state(1, state_stress_memory), &
-                          growth, litter_leaf, litter_root, litter_wood, litter_seed, deficit, pool_area)
+    call step_slow(n, options, day, p, derived, driver, net_carbon, state, residual_carbon, residual_nitrogen)
     do i = 1, n
-      state(i, state_leaf_area) = pool_area(i)
-      if (options%phenology == phenology_prescribed) state(i, state_leaf_area) = target_area(i)
-      state(i, state_carbon_growth_buffer) = state(i, state_carbon_growth_buffer) + growth(i)
-      state(i, state_growth_release) = state(i, state_carbon_growth_buffer) / seconds_per_day
-    end do
-
-    ! ---- soil
-    call litter_to_pools(n, n_soil_carbon_pool, options%soil_carbon, p(1, parameter_litter_metabolic), &
-                         p(1, parameter_litter_cellulose), p(1, parameter_dpm_rpm_ratio), litter_leaf, litter_root, &
-                         litter_wood, litter_seed, input)
-    call soil_carbon_step(n, n_soil_carbon_pool, 1, day * seconds_per_day, derived(1, derived_decomposition_base_rate), &
-                          derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), scalar, &
-                          input, state(1, state_soil_carbon), respiration, decomposed)
-    call close_respiration_buffer(n, seconds_per_day, respiration, state(1, state_carbon_rh_buffer), &
-                                  state(1, state_buffer_release), imbalance)
-    if (options%soil_carbon == soil_carbon_rothc) then
-      do i = 1, n
-        vegetated(i) = merge(1.0_wp, 0.0_wp, state(i, state_leaf_area) > 0.1_wp)
-        depth(i) = rothc_depth
-        ! potential evaporation: 1.26 times the equilibrium rate of the day's net radiation
-        keep = 4098.0_wp * 611.2_wp * exp(17.62_wp * (temperature(i) - freezing_point) / (temperature(i) - 30.03_wp)) &
-               / (temperature(i) - 30.03_wp)**2
-        evaporation(i) = 1.26_wp * max(0.0_wp, state(i, state_day_net_radiation)) / latent_heat_vaporization &
-                         * keep / (keep + 66.0_wp)
-      end do
-      call rothc_deficit_step(n, 1.0_wp, 1.0_wp / 0.556_wp, p(1, parameter_clay), depth, vegetated, &
-                              state(1, state_day_rain), evaporation, state(1, state_rothc_deficit))
-    end if
-
-    ! ---- drivers of the carbon spin-up, and what is left over
-    do i = 1, n
-      diagnostics(i, diagnostic_daily_gpp) = state(i, state_day_gpp)
-      diagnostics(i, diagnostic_daily_leaf_respiration) = state(i, state_day_leaf_respiration)
-      diagnostics(i, diagnostic_daily_air_temperature) = temperature(i)
-      diagnostics(i, diagnostic_daily_stress) = stress(i)
-      diagnostics(i, diagnostic_daily_leaf_area) = target_area(i)
-      diagnostics(i, diagnostic_daily_stem_response) = state(i, state_day_stem_response) * inverse_day(i)
-      diagnostics(i, diagnostic_daily_root_response) = state(i, state_day_root_response) * inverse_day(i)
-      diagnostics(i, diagnostic_daily_decomposition) = scalar(i)
+      diagnostics(i, diagnostic_residual_carbon) = max(abs(diagnostics(i, diagnostic_residual_carbon)), residual_carbon(i))
+      diagnostics(i, diagnostic_residual_nitrogen) = residual_nitrogen(i)
     end do
     do k = state_day_steps, state_noon_sums + n_noon_window - 1
       do i = 1, n
         state(i, k) = 0.0_wp
       end do
-    end do
-    call stored_carbon(n, state, after)
-    do i = 1, n
-      keep = after(i) - before(i)
-      if (abs(keep) > abs(diagnostics(i, diagnostic_residual_carbon))) diagnostics(i, diagnostic_residual_carbon) = keep
     end do
   end subroutine step_daily
 
@@ -187,19 +172,4 @@ contains
       state(i, state_pmodel_jmax25) = merge(b, a, p(i, parameter_c4) > 0.5_wp)
     end do
   end subroutine acclimate
-
-  subroutine stored_carbon(n, state, carbon)
-    !! Carbon in all stores.
-    integer, intent(in) :: n  !! tiles
-    real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
-    real(wp), intent(out) :: carbon(n)  !! kg m-2
-    integer :: i, k
-
-    carbon = 0.0_wp
-    do k = 1, size(state_carbon_columns)
-      do i = 1, n
-        carbon(i) = carbon(i) + state(i, state_carbon_columns(k))
-      end do
-    end do
-  end subroutine stored_carbon
 end module concerto_step_daily

@@ -10,26 +10,30 @@ module concerto_step_fast
   use concerto_kinds, only: wp
   use concerto_constants, only: freezing_point, latent_heat_fusion, latent_heat_vaporization, latent_heat_sublimation, &
                                 heat_capacity_liquid, heat_capacity_ice, density_water, molar_mass_carbon, stefan_boltzmann, &
-                                gravity
+                                gravity, molar_mass_water
   use concerto_options, only: model_options, vcmax_pmodel, stomata_medlyn, stomata_ball_berry, stomata_leuning, &
+                              stomata_sox, plant_hydraulics_on, water_stress_content, &
                               temperature_response_fixed, soil_water_bucket_choice => soil_water_bucket, &
-                              soil_carbon_rothc
+                              soil_carbon_rothc, soil_carbon_cencn, isotopes_on
   use concerto_tables
   use concerto_interception, only: canopy_interception, canopy_wet_fraction
   use concerto_radiation, only: canopy_shortwave, split_shortwave, sun_shade_leaves
   use concerto_energy_balance, only: two_source, ground_flux_correction, n_skin_response
   use concerto_photosynthesis, only: jmax_ratio
+  use concerto_gas_exchange, only: leaf_gas_exchange
+  use concerto_sox, only: sox_capacity
+  use concerto_hydraulics, only: hydraulic_stress, hydraulic_state, root_resistance_share => root_share
   use concerto_leaf_respiration, only: respiration_base
   use concerto_snow, only: snow_precipitation, snow_thermal_properties, snow_hydrology, snow_remap, snow_surface, snow_albedo
   use concerto_heat, only: soil_thermal_properties, ground_heat, phase_change, advect_heat, column_enthalpy
   use concerto_retention, only: retention_head
   use concerto_soil_water, only: soil_water_richards, soil_evaporation_limits
   use concerto_soil_bucket, only: soil_water_bucket
-  use concerto_roots, only: root_stress, root_supply, root_uptake, stress_by_head
-  use concerto_vegetation, only: maintenance_respiration, root_zone_mean
-  use concerto_environment_scalars, only: decomposition_scalar
-  use concerto_decomposition, only: heterotrophic_respiration
-  use concerto_decomposition_tables, only: scheme_litter
+  use concerto_roots, only: root_stress, root_supply, root_uptake, root_zone_hydraulics, stress_by_head, stress_by_moisture
+  use concerto_vegetation, only: maintenance_respiration, maintenance_response, root_zone_mean
+  use concerto_isotopes, only: add_discrimination
+  use concerto_step_slow, only: carbon_totals
+  use concerto_environment_scalars, only: layer_scalar, decomposition_scalar
   implicit none
   private
   public :: step_fast
@@ -40,7 +44,6 @@ module concerto_step_fast
                         section_heat = 5, section_soil_water = 6, section_carbon = 7, section_budgets = 8
   integer, parameter :: sweeps = 6  !! of the energy balance
   integer, parameter :: decomposition_layers = 5  !! soil layers that a one-layer carbon scheme sees (0.28 m)
-  real(wp), parameter :: century_factor = 0.820595_wp  !! makes Q10 1.5 (25 degC) equal the CENTURY curve (30 degC) at 15 degC
   real(wp), parameter :: head_dry = -2.0e6_wp / (density_water * gravity)  !! nothing decomposes, m (-2 MPa)
   real(wp), parameter :: head_wet = -2.0e3_wp / (density_water * gravity)  !! water does not limit, m (-0.002 MPa)
   real(wp), parameter :: top_share = 0.5_wp  !! part of the first layer's water that may evaporate; the rest is left to roots
@@ -48,6 +51,7 @@ module concerto_step_fast
   real(wp), parameter :: lowest_head = -1.0e5_wp  !! m
   real(wp), parameter :: content_change = 0.1_wp  !! largest change of saturation in a sub-step of the soil water
   real(wp), parameter :: no_limit = 1000.0_wp  !! K
+  real(wp), parameter :: moist_potential = -0.01_wp  !! root zone with water from outside, MPa
 
 contains
 
@@ -72,7 +76,8 @@ contains
     real(wp), dimension(n) :: par_sunlit, par_shaded, area_sunlit, area_shaded, extinction, scale_sunlit, scale_shaded, dummy
     real(wp), dimension(n) :: stress, supply, soil_resistance, pore_humidity, most_evaporation, theta_open, theta_closed
     real(wp), dimension(n) :: surface_ice, skin_limit, node_temperature, node_conductance, emissivity, canopy_snow
-    real(wp), dimension(n) :: vcmax25, jmax25, respiration25, ratio, slope, co2_pressure, stress_stomata, stress_capacity
+    real(wp), dimension(n) :: leaf_nitrogen, vcmax25, jmax25, respiration25, ratio, slope, co2_pressure
+    real(wp), dimension(n) :: stress_stomata, stress_capacity
     real(wp), dimension(n) :: vcmax_sun, vcmax_shade, jmax_sun, jmax_shade, respiration_sun25, respiration_shade25
     real(wp), dimension(n) :: canopy_temperature, air_temperature, air_humidity, ground_temperature, sensible_canopy
     real(wp), dimension(n) :: sensible_ground, transpiration, wet_liquid, wet_ice, ground_evaporation, latent, longwave_up
@@ -82,10 +87,15 @@ contains
     real(wp), dimension(n) :: sublimation, melt_outflow, outflow_temperature, outflow_heat, heat_to_soil, unmet, melt
     real(wp), dimension(n) :: water_input, input_temperature, runoff, drainage, inflow_heat, leaving_heat, uptake_heat
     real(wp), dimension(n) :: assimilation, leaf_demand, leaf_paid, stem_paid, root_paid, paid_share, root_temperature
-    real(wp), dimension(n) :: scalar, respiration_soil, rh, held, vegetated, growth_emission
+    real(wp), dimension(n) :: stem_response, root_response, sun_share, shade_share, scalar, rh, held, vegetated
+    real(wp), dimension(n) :: growth_emission, exported
+    real(wp), dimension(n) :: uptake_total, root_potential, root_conductance, shoot_conductance, height_potential, damage
+    real(wp), dimension(n) :: leaf_potential, stem_potential, conductivity_loss, demand
+    logical :: xylem
     real(wp) :: skin_response(n, n_skin_response)
     real(wp), dimension(n, n_soil) :: head, soil_capacity, soil_conductivity, available, uptake, sink
     real(wp), dimension(n, n_soil) :: liquid_before, no_flow
+    real(wp), dimension(n, n_carbon_layer) :: decomposition
     real(wp), dimension(n, n_snow) :: pack_capacity, pack_conductivity
     real(wp), dimension(n, n_soil + 1) :: water_flux
     real(wp) :: layer_weight(decomposition_layers)
@@ -210,15 +220,28 @@ contains
                                  state(1, state_snow_thickness), pack_capacity, pack_conductivity)
     call retention_head(n, n_soil, state(1, state_soil_liquid), state(1, state_soil_ice), p(1, parameter_theta_sat), &
                         p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), lowest_head, head)
+    xylem = options%stomata == stomata_sox .or. options%plant_hydraulics == plant_hydraulics_on
     do i = 1, n
       theta_open(i) = 1.0_wp
       theta_closed(i) = 0.0_wp
     end do
-    call root_stress(n, n_soil, stress_by_head, derived(1, derived_root_fraction), state(1, state_soil_liquid), head, &
+    if (options%water_stress == water_stress_content) then
+      do i = 1, n
+        theta_open(i) = content(p(i, parameter_field_capacity_head), p(i, parameter_theta_sat), p(i, parameter_theta_res), &
+                                p(i, parameter_vg_alpha), p(i, parameter_vg_n))
+        theta_closed(i) = content(p(i, parameter_wilting_head), p(i, parameter_theta_sat), p(i, parameter_theta_res), &
+                                  p(i, parameter_vg_alpha), p(i, parameter_vg_n))
+      end do
+    end if
+    call root_stress(n, n_soil, merge(stress_by_moisture, stress_by_head, options%water_stress == water_stress_content), &
+                     derived(1, derived_root_fraction), state(1, state_soil_liquid), head, &
                      state(1, state_soil_temperature), p(1, parameter_stress_head_open), p(1, parameter_stress_head_closed), &
                      theta_open, theta_closed, available, stress)
+    uptake_total = stress
+    if (xylem) call root_zone(n, p, derived, state, head, leaf_area, available, uptake_total, root_potential, &
+                              root_conductance, shoot_conductance, height_potential)
     call root_supply(n, n_soil, dt, soil_thickness, 1.0_wp - top_share, state(1, state_soil_liquid), &
-                     p(1, parameter_theta_res), available, stress, supply)
+                     p(1, parameter_theta_res), available, uptake_total, supply)
     do i = 1, n
       dummy(i) = surface_layer
     end do
@@ -255,6 +278,7 @@ contains
       rate = max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water))
       supply(i) = merge(1.0_wp, supply(i), rate > 0.5_wp)
       stress(i) = merge(1.0_wp, stress(i), rate > 0.5_wp .and. stress(i) > 0.0_wp)
+      uptake_total(i) = merge(1.0_wp, uptake_total(i), rate > 0.5_wp .and. uptake_total(i) > 0.0_wp)
     end do
 
     if (present(seconds)) call lap(clock, seconds(section_soil_state))
@@ -269,7 +293,10 @@ contains
       vcmax25 = p(:, parameter_vcmax25)
       jmax25 = ratio * vcmax25
     end if
-    call respiration_base(n, options%leaf_respiration, p(1, parameter_r0), derived(1, derived_leaf_nitrogen), &
+    do i = 1, n
+      leaf_nitrogen(i) = derived(i, derived_leaf_nitrogen) * state(i, state_leaf_nitrogen_factor)
+    end do
+    call respiration_base(n, options%leaf_respiration, p(1, parameter_r0), leaf_nitrogen, &
                           state(1, state_temperature_30d), vcmax25, p(1, parameter_c4), respiration25)
     select case (options%stomata)
     case (stomata_medlyn)
@@ -278,13 +305,23 @@ contains
       slope = p(:, parameter_ball_berry_slope)
     case (stomata_leuning)
       slope = p(:, parameter_leuning_a1)
+    case (stomata_sox)
+      do i = 1, n
+        damage(i) = max(1.0_wp - state(i, state_xylem_damage), 1.0e-3_wp)
+        demand(i) = p(i, parameter_sox_resistance) / damage(i)
+        leaf_potential(i) = root_potential(i) - height_potential(i)
+        ! what the soil around the roots adds to the resistance of the plant, per leaf area
+        dummy(i) = max(leaf_area(i), 0.1_wp) / root_conductance(i) - root_resistance_share / p(i, parameter_plant_conductance)
+      end do
+      call sox_capacity(n, 1.6_wp, leaf_potential, p(1, parameter_xylem_psi50), p(1, parameter_xylem_shape), demand, dummy, &
+                        slope)
     case default
       slope = state(:, state_pmodel_xi) * sqrt(1.0e-3_wp)  ! Pa0.5 to kPa0.5
     end select
     do i = 1, n
       ! evergreen needles rest in winter and wake with the mean temperature of the last days (Makela et al. 2004)
       rate = (state(i, state_temperature_10d) - p(i, parameter_cold_capacity_temperature)) / p(i, parameter_cold_capacity_range)
-      rate = min(1.0_wp, max(0.02_wp, rate))
+      rate = min(1.0_wp, max(0.02_wp, rate)) * state(i, state_leaf_nitrogen_factor)
       vcmax25(i) = vcmax25(i) * rate
       jmax25(i) = jmax25(i) * rate
       vcmax_sun(i) = vcmax25(i) * scale_sunlit(i)
@@ -298,6 +335,14 @@ contains
       stress_stomata(i) = exp(p(i, parameter_stress_exponent_stomata) * rate)
       stress_capacity(i) = exp(p(i, parameter_stress_exponent_capacity) * rate)
     end do
+    if (options%stomata == stomata_sox) then  ! drought acts through the xylem alone
+      do i = 1, n
+        stress_stomata(i) = 1.0_wp
+        stress_capacity(i) = 1.0_wp
+      end do
+    else if (options%plant_hydraulics == plant_hydraulics_on) then
+      call leaf_water_stress()
+    end if
 
     ! ---- energy balance of canopy and ground with photosynthesis
     call two_source(n, sweeps, options%stomata, response, options%kinetics, options%leaf_respiration, options%ci_solver, dt, &
@@ -318,6 +363,16 @@ contains
                     ground_evaporation, latent, longwave_up, canopy_storage, ground_flux, ground_slope, friction, &
                     resistance_air, resistance_leaf, resistance_ground, net_sun, net_shade, conductance_sun, &
                     conductance_shade, leaf_sun, leaf_shade, ci_sun, ci_shade, last_change, balance_residual, skin_response)
+
+    if (options%plant_hydraulics == plant_hydraulics_on) then
+      call plant_water()
+    else
+      do i = 1, n
+        leaf_potential(i) = 0.0_wp
+        conductivity_loss(i) = 0.0_wp
+      end do
+      if (.not. xylem) root_potential = 0.0_wp
+    end if
 
     if (present(seconds)) call lap(clock, seconds(section_energy))
     ! ---- heat in snow and soil moves the skin; the fluxes follow it
@@ -374,7 +429,7 @@ contains
                       derived(1, derived_freezing_entry), derived(1, derived_dry_capacity), heat_to_soil, &
                       state(1, state_soil_liquid), state(1, state_soil_ice), state(1, state_soil_temperature))
     ! ---- soil water
-    call root_uptake(n, n_soil, transpiration, supply, available, stress, dummy, uptake)
+    call root_uptake(n, n_soil, transpiration, supply, available, uptake_total, dummy, uptake)
     do k = 1, n_soil
       do i = 1, n
         sink(i, k) = uptake(i, k) * merge(0.0_wp, 1.0_wp, p(i, parameter_outside_water) > 0.5_wp)
@@ -456,56 +511,97 @@ contains
       leaf_demand(i) = area * share * molar_mass_carbon * 1.0e-6_wp
     end do
     call root_zone_mean(n, n_root, derived(1, derived_root_fraction), state(1, state_soil_temperature), root_temperature)
+    call maintenance_response(n, options%maintenance, options%maintenance_acclimation, forcing(1, forcing_air_temperature), &
+                              p(1, parameter_maintenance_q10), state(1, state_temperature_10d), stem_response)
+    call maintenance_response(n, options%maintenance, options%maintenance_acclimation, root_temperature, &
+                              p(1, parameter_maintenance_q10), state(1, state_temperature_10d), root_response)
     call maintenance_respiration(n, state(1, state_carbon_labile), state(1, state_carbon_fine_root), &
-                                 state(1, state_carbon_sapwood), leaf_demand, forcing(1, forcing_air_temperature), &
-                                 root_temperature, p(1, parameter_root_respiration), p(1, parameter_sapwood_respiration), &
+                                 state(1, state_carbon_sapwood), leaf_demand, stem_response, root_response, &
+                                 p(1, parameter_root_respiration), p(1, parameter_sapwood_respiration), &
                                  p(1, parameter_respiration_factor), p(1, parameter_root_cn), p(1, parameter_sapwood_cn), &
-                                 p(1, parameter_maintenance_q10), leaf_paid, stem_paid, root_paid, paid_share)
-    layer_weight = soil_thickness(1:decomposition_layers) / sum(soil_thickness(1:decomposition_layers))
-    do i = 1, n
-      vegetated(i) = merge(1.0_wp, 0.0_wp, state(i, state_leaf_area) > 0.1_wp)
-    end do
-    call decomposition_scalar(n, decomposition_layers, options%soil_carbon, layer_weight, state(1, state_soil_temperature), &
-                              head, p(1, parameter_decomposition_q10), century_factor, head_dry, head_wet, &
-                              state(1, state_rothc_deficit), p(1, parameter_clay), 23.0_wp, vegetated, scalar)
-    ! the base rates belong to the CENTURY curve: the scalar agrees with it at 15 degC whatever Q10 is chosen
-    if (options%soil_carbon /= soil_carbon_rothc) then
+                                 leaf_paid, stem_paid, root_paid, paid_share)
+    if (options%isotopes == isotopes_on) then
       do i = 1, n
-        scalar(i) = scalar(i) * p(i, parameter_decomposition_q10) * (1.0_wp / 1.5_wp)
+        area = molar_mass_carbon * 1.0e-6_wp
+        sun_share(i) = area * (net_sun(i) + leaf_sun(i)) * area_sunlit(i)
+        shade_share(i) = area * (net_shade(i) + leaf_shade(i)) * area_shaded(i)
       end do
+      call add_discrimination(n, dt, 4.4_wp, 27.0_wp, -5.7_wp, 30.0_wp, 0.4_wp, sun_share, ci_sun, co2_pressure, &
+                              p(1, parameter_c4), state(1, state_day_discrimination))
+      call add_discrimination(n, dt, 4.4_wp, 27.0_wp, -5.7_wp, 30.0_wp, 0.4_wp, shade_share, ci_shade, co2_pressure, &
+                              p(1, parameter_c4), state(1, state_day_discrimination))
     end if
-    call heterotrophic_respiration(n, n_soil_carbon_pool, derived(1, derived_decomposition_base_rate), &
-                                   derived(1, derived_decomposition_respired), scalar, state(1, state_soil_carbon), &
-                                   respiration_soil)
+    call layer_scalar(n, n_carbon_layer, state(1, state_soil_temperature), head, p(1, parameter_decomposition_q10), &
+                      derived(1, derived_decomposition_layer_factor), head_dry, head_wet, decomposition)
+    if (options%soil_carbon /= soil_carbon_cencn) then
+      ! one-layer schemes see the mean of the top, or have their own scalar; it stands in the first layer
+      layer_weight = soil_thickness(1:decomposition_layers) / sum(soil_thickness(1:decomposition_layers))
+      do i = 1, n
+        scalar(i) = 0.0_wp
+        vegetated(i) = merge(1.0_wp, 0.0_wp, state(i, state_leaf_area) > 0.1_wp)
+      end do
+      do k = 1, decomposition_layers
+        do i = 1, n
+          scalar(i) = scalar(i) + layer_weight(k) * decomposition(i, k)
+        end do
+      end do
+      if (options%soil_carbon == soil_carbon_rothc) then
+        call decomposition_scalar(n, decomposition_layers, options%soil_carbon, layer_weight, &
+                                  state(1, state_soil_temperature), head, p(1, parameter_decomposition_q10), 1.0_wp, &
+                                  head_dry, head_wet, state(1, state_rothc_deficit), p(1, parameter_clay), 23.0_wp, &
+                                  vegetated, scalar)
+      end if
+      decomposition = 0.0_wp
+      decomposition(:, 1) = scalar
+    end if
+    do i = 1, n
+      rh(i) = state(i, state_buffer_release)
+    end do
+    do k = 1, n_carbon_layer
+      do i = 1, n
+        rh(i) = rh(i) + decomposition(i, k) * state(i, state_respiration_capacity + k - 1)
+        state(i, state_day_decomposition + k - 1) = state(i, state_day_decomposition + k - 1) + dt * decomposition(i, k)
+        state(i, state_day_soil_temperature + k - 1) = state(i, state_day_soil_temperature + k - 1) &
+                                                       + dt * state(i, state_soil_temperature + k - 1)
+      end do
+    end do
     ! the columns of a block do not overlap
     !GCC$ ivdep
     do i = 1, n
-      rh(i) = respiration_soil(i) + state(i, state_buffer_release)
       rate = leaf_paid(i) + stem_paid(i) + root_paid(i)
       state(i, state_carbon_npp_day) = state(i, state_carbon_npp_day) + dt * (assimilation(i) - rate)
       ! released evenly through the day; never more than there is, should a host's day be longer
       growth_emission(i) = min(state(i, state_growth_release), state(i, state_carbon_growth_buffer) / dt)
       state(i, state_carbon_growth_buffer) = state(i, state_carbon_growth_buffer) - dt * growth_emission(i)
       state(i, state_carbon_rh_buffer) = state(i, state_carbon_rh_buffer) - dt * rh(i)
+      t = state(i, state_carbon_export_buffer)  ! below 0 after sowing
+      exported(i) = max(min(state(i, state_export_release), max(0.0_wp, t) / dt), min(0.0_wp, t) / dt)
+      state(i, state_carbon_export_buffer) = t - dt * exported(i)
 
       ! sums for the daily step
       state(i, state_day_steps) = state(i, state_day_steps) + dt
       state(i, state_day_air_temperature) = state(i, state_day_air_temperature) + dt * forcing(i, forcing_air_temperature)
       state(i, state_day_shortwave) = state(i, state_day_shortwave) + dt * forcing(i, forcing_shortwave_down)
       state(i, state_day_stress) = state(i, state_day_stress) + dt * stress(i)
-      state(i, state_day_decomposition) = state(i, state_day_decomposition) + dt * scalar(i)
       state(i, state_day_rain) = state(i, state_day_rain) + dt * (rain(i) + snow(i))
       state(i, state_day_gpp) = state(i, state_day_gpp) + dt * assimilation(i)
       state(i, state_day_leaf_respiration) = state(i, state_day_leaf_respiration) + dt * leaf_demand(i)
-      t = log(p(i, parameter_maintenance_q10)) * 0.1_wp
-      state(i, state_day_stem_response) = state(i, state_day_stem_response) &
-                                          + dt * exp(t * (forcing(i, forcing_air_temperature) - freezing_point - 20.0_wp))
-      state(i, state_day_root_response) = state(i, state_day_root_response) &
-                                          + dt * exp(t * (root_temperature(i) - freezing_point - 20.0_wp))
+      state(i, state_day_stem_response) = state(i, state_day_stem_response) + dt * stem_response(i)
+      state(i, state_day_root_response) = state(i, state_day_root_response) + dt * root_response(i)
       t = max(0.0_wp, 611.2_wp * exp(17.62_wp * (forcing(i, forcing_air_temperature) - freezing_point) &
                                      / (forcing(i, forcing_air_temperature) - 30.03_wp)) &
               - forcing(i, forcing_specific_humidity) * forcing(i, forcing_pressure) &
               / (0.622_wp + 0.378_wp * forcing(i, forcing_specific_humidity)))
+      state(i, state_day_vapour_deficit) = state(i, state_day_vapour_deficit) + dt * t
+      state(i, state_day_lowest_temperature) = min(state(i, state_day_lowest_temperature), &
+                                                   forcing(i, forcing_air_temperature) - 400.0_wp)
+      state(i, state_day_warmest_canopy) = max(state(i, state_day_warmest_canopy), state(i, state_canopy_temperature))
+      state(i, state_day_highest_temperature) = max(state(i, state_day_highest_temperature), &
+                                                    forcing(i, forcing_air_temperature))
+      state(i, state_day_transpiration) = state(i, state_day_transpiration) + dt * transpiration(i)
+      state(i, state_day_drainage) = state(i, state_day_drainage) + drainage(i)
+      state(i, state_day_runoff) = state(i, state_day_runoff) + runoff(i)
+      state(i, state_day_deposition) = state(i, state_day_deposition) + dt * forcing(i, forcing_nitrogen_deposition)
       rate = forcing(i, forcing_noon_weight) * dt
       state(i, state_noon_sums) = state(i, state_noon_sums) + rate
       state(i, state_noon_sums + 1) = state(i, state_noon_sums + 1) + rate * forcing(i, forcing_air_temperature)
@@ -533,16 +629,19 @@ contains
         - heat_capacity_liquid * rain(i) * (rain_temperature(i) - freezing_point) &
         - snow(i) * (heat_capacity_ice * (snow_temperature(i) - freezing_point) - latent_heat_fusion)
       t = leaf_paid(i) + stem_paid(i) + root_paid(i) + growth_emission(i)
-      diagnostics(i, diagnostic_residual_carbon) = carbon_after(i) - carbon_before(i) - dt * (assimilation(i) - t - rh(i))
+      diagnostics(i, diagnostic_residual_carbon) = carbon_after(i) - carbon_before(i) &
+        - dt * (assimilation(i) - t - rh(i) - exported(i))
       state(i, state_day_net_radiation) = state(i, state_day_net_radiation) + dt * share
 
       diagnostics(i, diagnostic_gpp) = assimilation(i)
       diagnostics(i, diagnostic_ra) = t
       diagnostics(i, diagnostic_ra_leaf) = leaf_paid(i)
+      diagnostics(i, diagnostic_ra_stem) = stem_paid(i)
+      diagnostics(i, diagnostic_ra_root) = root_paid(i)
       diagnostics(i, diagnostic_ra_growth) = growth_emission(i)
       diagnostics(i, diagnostic_rh) = rh(i)
       diagnostics(i, diagnostic_npp) = assimilation(i) - t
-      diagnostics(i, diagnostic_nbp) = assimilation(i) - t - rh(i)
+      diagnostics(i, diagnostic_nbp) = assimilation(i) - t - rh(i) - exported(i)
       diagnostics(i, diagnostic_nee) = -(assimilation(i) - t - rh(i)) / (molar_mass_carbon * 1.0e-6_wp)
       diagnostics(i, diagnostic_latent_heat) = latent(i)
       diagnostics(i, diagnostic_sensible_heat) = heat
@@ -563,29 +662,17 @@ contains
       diagnostics(i, diagnostic_surface_temperature) = sqrt(sqrt(max(longwave_up(i), 1.0_wp) / stefan_boltzmann))
       diagnostics(i, diagnostic_friction_velocity) = friction(i)
       diagnostics(i, diagnostic_water_stress) = stress(i)
+      diagnostics(i, diagnostic_root_zone_potential) = root_potential(i)
+      diagnostics(i, diagnostic_leaf_water_potential) = leaf_potential(i)
+      diagnostics(i, diagnostic_loss_of_conductivity) = conductivity_loss(i)
       diagnostics(i, diagnostic_canopy_conductance) = conductance_sun(i) * area_sunlit(i) + conductance_shade(i) * area_shaded(i)
       diagnostics(i, diagnostic_absorbed_par) = par_sunlit(i) * area_sunlit(i) + par_shaded(i) * area_shaded(i)
       diagnostics(i, diagnostic_canopy_convergence) = last_change(i)
       diagnostics(i, diagnostic_canopy_water) = state(i, state_canopy_liquid) + state(i, state_canopy_ice)
-      diagnostics(i, diagnostic_vegetation_carbon) = state(i, state_carbon_labile) + state(i, state_carbon_leaf) &
-        + state(i, state_carbon_fine_root) + state(i, state_carbon_sapwood) + state(i, state_carbon_heartwood) &
-        + state(i, state_carbon_seed) + state(i, state_carbon_npp_day) + state(i, state_carbon_growth_buffer)
-      diagnostics(i, diagnostic_litter_carbon) = 0.0_wp
-      diagnostics(i, diagnostic_soil_organic_carbon) = state(i, state_carbon_rh_buffer)
+      diagnostics(i, diagnostic_residual_nitrogen) = 0.0_wp  ! nitrogen moves in the daily step only
       diagnostics(i, diagnostic_soil_water) = 0.0_wp
     end do
-    do k = 1, n_soil_carbon_pool
-      if (scheme_litter(k, options%soil_carbon)) then
-        do i = 1, n
-          diagnostics(i, diagnostic_litter_carbon) = diagnostics(i, diagnostic_litter_carbon) + state(i, state_soil_carbon + k - 1)
-        end do
-      else
-        do i = 1, n
-          diagnostics(i, diagnostic_soil_organic_carbon) = diagnostics(i, diagnostic_soil_organic_carbon) &
-            + state(i, state_soil_carbon + k - 1)
-        end do
-      end if
-    end do
+    call carbon_totals(n, options, state, diagnostics)
     do k = 1, n_soil
       dz = density_water * soil_thickness(k)
       do i = 1, n
@@ -594,7 +681,121 @@ contains
       end do
     end do
     if (present(seconds)) call lap(clock, seconds(section_budgets))
+
+  contains
+
+    subroutine leaf_water_stress()
+      !! Water stress from the leaf potential at which supply meets the demand of leaves without stress. Their
+      !! conductance is that at the first guess of the canopy temperature in the energy balance.
+      real(wp), dimension(n) :: unstressed, guess, vapour, boundary
+      real(wp) :: saturation, g_sun, g_shade
+      integer :: j
+
+      do j = 1, n
+        unstressed(j) = 1.0_wp
+        t = forcing(j, forcing_air_temperature)
+        guess(j) = t + min(max(state(j, state_canopy_temperature) - t, -2.0_wp), 2.0_wp)
+        vapour(j) = forcing(j, forcing_specific_humidity) * forcing(j, forcing_pressure) &
+                    / (0.622_wp + 0.378_wp * forcing(j, forcing_specific_humidity))
+        ! friction velocity about 0.15 of the wind, see the energy balance
+        boundary(j) = 0.01_wp * sqrt(0.15_wp * max(forcing(j, forcing_wind_speed), 1.0_wp) / p(j, parameter_leaf_width)) &
+                      * forcing(j, forcing_pressure) / (8.314_wp * guess(j))
+        damage(j) = state(j, state_xylem_damage)
+      end do
+      call leaf_gas_exchange(n, options%stomata, response, options%kinetics, options%leaf_respiration, options%ci_solver, &
+                             guess, vapour, co2_pressure, forcing(1, forcing_pressure), boundary, par_sunlit, par_shaded, &
+                             vcmax_sun, vcmax_shade, jmax_sun, jmax_shade, respiration_sun25, respiration_shade25, &
+                             state(1, state_temperature_30d), p(1, parameter_home_temperature), p(1, parameter_c4), &
+                             p(1, parameter_theta_cj), p(1, parameter_theta_ip), p(1, parameter_quantum_yield), &
+                             p(1, parameter_theta_j), p(1, parameter_g0), slope, p(1, parameter_g_min), unstressed, &
+                             unstressed, net_sun, net_shade, conductance_sun, conductance_shade, leaf_sun, leaf_shade, &
+                             ci_sun, ci_shade)
+      do j = 1, n
+        saturation = 611.2_wp * exp(17.62_wp * (guess(j) - freezing_point) / (guess(j) - 30.03_wp))
+        g_sun = conductance_sun(j) * boundary(j) / (conductance_sun(j) + boundary(j))
+        g_shade = conductance_shade(j) * boundary(j) / (conductance_shade(j) + boundary(j))
+        demand(j) = (1.0_wp - wet(j)) * (g_sun * area_sunlit(j) + g_shade * area_shaded(j)) &
+                    * max(saturation - vapour(j), 0.0_wp) / forcing(j, forcing_pressure)
+      end do
+      call hydraulic_stress(n, demand, root_potential, root_conductance, shoot_conductance, height_potential, damage, &
+                            p(1, parameter_xylem_psi50), p(1, parameter_xylem_shape), p(1, parameter_leaf_psi50), &
+                            p(1, parameter_leaf_shape), stress, leaf_potential)
+      do j = 1, n
+        ! frozen or empty soil gives nothing, as without hydraulics
+        t = merge(1.0_wp, 0.0_wp, uptake_total(j) > 1.0e-9_wp)
+        stress(j) = t * stress(j)
+        rate = log(max(stress(j), 1.0e-6_wp))
+        stress_stomata(j) = exp(p(j, parameter_stress_exponent_stomata) * rate)
+        stress_capacity(j) = exp(p(j, parameter_stress_exponent_capacity) * rate)
+      end do
+    end subroutine leaf_water_stress
+
+    subroutine plant_water()
+      !! Potentials that belong to the transpiration of the step, and the lowest of the day.
+      real(wp), dimension(n) :: open
+      integer :: j
+
+      do j = 1, n
+        demand(j) = transpiration(j) / molar_mass_water
+        damage(j) = state(j, state_xylem_damage)
+      end do
+      call hydraulic_state(n, demand, root_potential, root_conductance, shoot_conductance, height_potential, damage, &
+                           p(1, parameter_xylem_psi50), p(1, parameter_xylem_shape), p(1, parameter_leaf_psi50), &
+                           p(1, parameter_leaf_shape), leaf_potential, stem_potential, conductivity_loss, open)
+      do j = 1, n
+        state(j, state_least_leaf_potential) = min(state(j, state_least_leaf_potential), leaf_potential(j))
+        ! frozen water does not pull: cavitation by frost is not described
+        t = merge(stem_potential(j), 0.0_wp, uptake_total(j) > 1.0e-9_wp)
+        state(j, state_least_stem_potential) = min(state(j, state_least_stem_potential), t)
+        if (options%stomata == stomata_sox) stress(j) = open(j)
+      end do
+    end subroutine plant_water
   end subroutine step_fast
+
+  subroutine root_zone(n, p, derived, state, head, leaf_area, available, total, potential, conductance, shoot, height)
+    !! Conductors and potential of the root zone for the hydraulic schemes.
+    integer, intent(in) :: n  !! tiles
+    real(wp), intent(in) :: p(n, n_parameter_column)  !! parameters, units of the table
+    real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
+    real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
+    real(wp), intent(in) :: head(n, n_soil)  !! soil water head, m
+    real(wp), intent(in) :: leaf_area(n)  !! exposed, m2 m-2
+    real(wp), intent(inout) :: available(n, n_soil)  !! weight of the layer in the uptake
+    real(wp), intent(inout) :: total(n)  !! its sum
+    real(wp), intent(out) :: potential(n)  !! root zone, MPa
+    real(wp), intent(out) :: conductance(n)  !! soil and roots, mol m-2 s-1 MPa-1
+    real(wp), intent(out) :: shoot(n)  !! stem and leaves without cavitation, mol m-2 s-1 MPa-1
+    real(wp), intent(out) :: height(n)  !! weight of the water column in the plant, MPa
+    real(wp), dimension(n) :: roots
+    real(wp) :: plant
+    integer :: i
+
+    do i = 1, n
+      plant = p(i, parameter_plant_conductance) * max(leaf_area(i), 0.1_wp)
+      roots(i) = plant / root_resistance_share
+      shoot(i) = plant / (1.0_wp - root_resistance_share)
+      height(i) = 1.0e-6_wp * density_water * gravity * p(i, parameter_canopy_height)
+    end do
+    call root_zone_hydraulics(n, n_soil, soil_thickness, derived(1, derived_root_fraction), state(1, state_soil_liquid), &
+                              head, state(1, state_soil_temperature), p(1, parameter_vg_alpha), p(1, parameter_vg_n), &
+                              p(1, parameter_vg_l), p(1, parameter_k_sat), state(1, state_carbon_fine_root), roots, &
+                              available, total, potential, conductance)
+    do i = 1, n
+      ! soil held moist, or water from outside
+      plant = merge(1.0_wp, 0.0_wp, max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water)) > 0.5_wp)
+      plant = merge(plant, 0.0_wp, total(i) > 0.0_wp)
+      potential(i) = plant * moist_potential + (1.0_wp - plant) * potential(i)
+      conductance(i) = plant * roots(i) + (1.0_wp - plant) * conductance(i)
+    end do
+  end subroutine root_zone
+
+  elemental function content(head, theta_sat, theta_res, alpha, vg_n) result(theta)
+    !! Water content of soil at a head (van Genuchten), m3 m-3.
+    real(wp), intent(in) :: head, theta_sat, theta_res, alpha, vg_n
+    real(wp) :: theta
+    theta = 1.0_wp + exp(vg_n * log(alpha * max(-head, 1.0e-6_wp)))
+    theta = theta_res + (theta_sat - theta_res) * exp((1.0_wp / vg_n - 1.0_wp) * log(theta))
+  end function content
 
   subroutine lap(clock, seconds)
     !! Adds the time since the last call.
@@ -608,7 +809,7 @@ contains
   end subroutine lap
 
   subroutine stored(n, derived, state, water, energy, carbon)
-    !! Water, enthalpy and carbon in all stores.
+    !! Water and enthalpy in all stores, carbon in those that the fast step changes.
     integer, intent(in) :: n  !! tiles
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
     real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
@@ -639,12 +840,11 @@ contains
       energy(i) = energy(i) - latent_heat_fusion * state(i, state_canopy_ice) &
                   + (derived(i, derived_canopy_dry_capacity) + heat_capacity_liquid * state(i, state_canopy_liquid) &
                      + heat_capacity_ice * state(i, state_canopy_ice)) * (state(i, state_canopy_temperature) - freezing_point)
-      carbon(i) = 0.0_wp
     end do
-    do k = 1, size(state_carbon_columns)
-      do i = 1, n
-        carbon(i) = carbon(i) + state(i, state_carbon_columns(k))
-      end do
+    ! the other carbon stores do not change within the day
+    do i = 1, n
+      carbon(i) = state(i, state_carbon_npp_day) + state(i, state_carbon_growth_buffer) + state(i, state_carbon_rh_buffer) &
+                  + state(i, state_carbon_export_buffer)
     end do
   end subroutine stored
 end module concerto_step_fast

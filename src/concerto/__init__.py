@@ -3,22 +3,26 @@
 __version__ = "0.1.0"
 
 
+PUBLIC = {
+    "Tiles": "concerto.simulation.tiles",
+    "open_daily": "concerto.simulation.daily",
+    "open_site": "concerto.simulation.site",
+    "read_restart": "concerto.simulation.restart",
+    "transient": "concerto.simulation.transient",
+    "write_restart": "concerto.simulation.restart",
+}
+
+
 def __getattr__(name):
     """Public names, imported when they are first used: start-up stays fast."""
-    if name == "open_site":
-        from concerto.simulation.site import open_site
+    import importlib
 
-        return open_site
-    if name == "Tiles":
-        from concerto.simulation.tiles import Tiles
-
-        return Tiles
+    if name in PUBLIC:
+        return getattr(importlib.import_module(PUBLIC[name]), name)
     if name == "kernels":
-        import importlib
-
         return importlib.import_module("concerto.kernels")
     raise AttributeError(f"module 'concerto' has no attribute '{name}'")
 
 
 def __dir__():
-    return [*globals(), "Tiles", "kernels", "open_site"]
+    return [*globals(), *PUBLIC, "kernels"]

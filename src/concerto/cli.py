@@ -120,8 +120,13 @@ def site(
     set: Words = (),
     option: Words = (),
     spinup: Literal["auto", "none"] = "auto",
+    restart: Path | None = None,
+    restart_out: Path | None = None,
     report: Path | None = None,
     soil: str | None = None,
+    ndep: str | None = None,
+    delta13c: str | None = None,
+    delta14c: str | None = None,
     facts: Facts = None,
     threads: Threads = 1,
     quiet: Flag = False,
@@ -145,10 +150,21 @@ def site(
     spinup
         auto: soil temperature and water, vegetation and soil carbon are brought to the equilibrium of the file's own
         forcing. none: starts from soil at field capacity, plants with full leaves and no soil carbon.
+    restart
+        Restart file to start from instead of the spin-up; its plant types, options and parameters are used
+        (--set wins).
+    restart_out
+        Restart file to write at the end of the run.
     report
         HTML page to write beside the output, with scores where the tower file holds fluxes.
     soil
         Texture class: coarse, medium, medium_fine, fine, very_fine, organic, ... (default: from the file, else medium).
+    ndep
+        Nitrogen deposition: file of annual values or a number (g N m-2 yr-1); default: one curve for all land.
+    delta13c
+        delta13C of CO2: file of annual values or a number (per mil); default: built-in.
+    delta14c
+        Delta14C of CO2: file (layout of Graven et al. 2017) or a number (per mil); default 0.
     threads
         OpenMP threads.
     quiet
@@ -165,19 +181,23 @@ def site(
     from concerto.simulation.output import check_target
     from concerto.simulation.site import open_site
 
-    check_target(out, keep=(file,))
+    check_target(out, keep=(file, *([restart] if restart else [])))
     _page(report, file, out)
-    run = open_site(
-        file,
-        pft=pft,
-        parameters=parameters,
-        options=options,
-        spinup=spinup,
-        soil=soil,
-        threads=threads,
-        **given,
-    )
+    if restart_out is not None:
+        check_target(restart_out, keep=(file, out))
+    air = dict(ndep=ndep, delta13c=delta13c, delta14c=delta14c)
+    settings = dict(pft=pft, parameters=parameters, options=options, soil=soil, threads=threads, **air, **given)
+    if restart is not None:
+        from concerto.simulation.restart import continue_site
+
+        run = continue_site(file, restart, **settings)
+    else:
+        run = open_site(file, spinup=spinup, **settings)
     summary = run.to_netcdf(out, quiet=quiet or json_)
+    if restart_out is not None:
+        from concerto.simulation.restart import write_site_restart
+
+        summary["restart"] = str(write_site_restart(run, restart_out))
     if report is not None:
         from concerto.evaluation.report import write_report
 
@@ -189,6 +209,289 @@ def site(
         from concerto.simulation.progress import print_summary
 
         print_summary(summary)
+
+
+@app.command
+def spinup(
+    file: Path,
+    /,
+    *,
+    out: Path,
+    pft: str | None = None,
+    set: Words = (),
+    option: Words = (),
+    soil: str | None = None,
+    ndep: str | None = None,
+    delta13c: str | None = None,
+    delta14c: str | None = None,
+    passes: Count | None = None,
+    facts: Facts = None,
+    threads: Threads = 1,
+    quiet: Flag = False,
+    json_: Json = False,
+):
+    """Bring one flux tower to the equilibrium of its own forcing and write a restart file; runs nothing else.
+
+    Ends with code 3 if a tile did not converge; the file is then marked so.
+
+    Parameters
+    ----------
+    file
+        Tower file.
+    out
+        Restart file to write (NetCDF), for `concerto site --restart`.
+    pft
+        Plant functional type, or a mixture (default: from the IGBP class).
+    set
+        Parameters, NAME=VALUE; see `concerto params`.
+    option
+        Schemes, NAME=CHOICE; see `concerto params --options`.
+    soil
+        Texture class (default: from the file, else medium).
+    ndep
+        Nitrogen deposition: file of annual values or a number (g N m-2 yr-1); default: one curve for all land.
+    delta13c
+        delta13C of CO2: file of annual values or a number (per mil); default: built-in.
+    delta14c
+        Delta14C of CO2: file (layout of Graven et al. 2017) or a number (per mil); default 0.
+    passes
+        Most passes of the search for the equilibrium of plants and soil (default 30).
+    threads
+        OpenMP threads.
+    quiet
+        No progress and no table.
+    json_
+        Print the table as JSON.
+
+    Examples
+    --------
+    concerto spinup FI-Hyy_2005-2007.nc --out state.nc
+    """
+    parameters, options = _pairs(set, "set"), _pairs(option, "option")
+    given = facts.given() if facts else {}
+    from concerto.simulation.restart import spinup_command
+
+    failed = spinup_command(
+        file,
+        out,
+        quiet=quiet,
+        as_json=json_,
+        pft=pft,
+        parameters=parameters,
+        options=options,
+        soil=soil,
+        ndep=ndep,
+        delta13c=delta13c,
+        delta14c=delta14c,
+        passes=passes,
+        threads=threads,
+        **given,
+    )
+    if failed is not None:
+        _complain(*failed, code=3)
+
+
+@app.command
+def transient(
+    file: Path,
+    /,
+    *,
+    out: Path,
+    from_: Annotated[int, Parameter(name="--from", validator=Number(gte=1, lte=2200))] = 1850,
+    annual: Path | None = None,
+    co2: str | None = None,
+    ndep: str | None = None,
+    delta13c: str | None = None,
+    delta14c: str | None = None,
+    scenario: str | None = None,
+    climate: Literal["cycle", "delta"] = "cycle",
+    warming: Path | None = None,
+    disturbed: int | None = None,
+    equilibrium_fraction: float = 1.0,
+    restart_out: Path | None = None,
+    report: Path | None = None,
+    pft: str | None = None,
+    set: Words = (),
+    option: Words = (),
+    soil: str | None = None,
+    facts: Facts = None,
+    threads: Threads = 1,
+    quiet: Flag = False,
+    json_: Json = False,
+):
+    """Run one flux tower from the equilibrium of early CO2 through the centuries, and then its record.
+
+    Writes the record as `concerto site` does, and a second file with one value a year.
+
+    Parameters
+    ----------
+    file
+        Tower file.
+    out
+        NetCDF file of the record.
+    from_
+        First year of the history; the equilibrium is that of its CO2 and nitrogen deposition.
+    annual
+        NetCDF file of annual values (default: the name of --out with _annual).
+    co2
+        File of annual values, a number (ppm) or constant (that of the first year); default: the built-in series.
+    ndep
+        Nitrogen deposition: file, a number (g N m-2 yr-1) or constant; default: the built-in series.
+    delta13c
+        delta13C of CO2: file, a number (per mil) or constant; default: the built-in series.
+    delta14c
+        Delta14C of CO2: file (layout of Graven et al. 2017; held after its end) or a number (per mil); default 0.
+    scenario
+        Scenario of the CO2 file, where it holds several.
+    climate
+        cycle: the years of the record are recycled. delta: with the anomalies of --warming.
+    warming
+        File of annual temperature anomalies, K.
+    disturbed
+        Year at whose start the wood was cut.
+    equilibrium_fraction
+        The soil pools of the equilibrium are multiplied by this.
+    restart_out
+        Restart file to write at the end of the record.
+    report
+        HTML page about the record.
+    pft
+        Plant functional type, or a mixture (default: from the IGBP class).
+    set
+        Parameters, NAME=VALUE; see `concerto params`.
+    option
+        Schemes, NAME=CHOICE; see `concerto params --options`.
+    soil
+        Texture class (default: from the file, else medium).
+    threads
+        OpenMP threads.
+    quiet
+        No progress and no summary.
+    json_
+        Print the summary as JSON.
+
+    Examples
+    --------
+    concerto transient FI-Hyy_2005-2007.nc --from 1850 --disturbed 1962 --out hyytiala.nc
+    """
+    parameters, options = _pairs(set, "set"), _pairs(option, "option")
+    given = facts.given() if facts else {}
+    from concerto.simulation.output import check_target
+    from concerto.simulation.transient import annual_path, transient
+
+    check_target(out, keep=(file,))
+    annual = annual or annual_path(out)
+    check_target(annual, keep=(file, out))
+    if restart_out is not None:
+        check_target(restart_out, keep=(file, out, annual))
+    _page(report, file, out)
+    run = transient(
+        file,
+        from_,
+        co2=co2,
+        ndep=ndep,
+        delta13c=delta13c,
+        delta14c=delta14c,
+        scenario=scenario,
+        climate=climate,
+        warming=warming,
+        disturbed=disturbed,
+        equilibrium_fraction=equilibrium_fraction,
+        restart_out=restart_out,
+        quiet=quiet or json_,
+        pft=pft,
+        parameters=parameters,
+        options=options,
+        soil=soil,
+        threads=threads,
+        **given,
+    )
+    summary = run.to_netcdf(out, annual)
+    if restart_out is not None:
+        summary["restart"] = str(restart_out)
+    if report is not None:
+        from concerto.evaluation.report import write_report
+
+        write_report(report, out, obs=file, annual=annual)
+        summary["report"] = str(report)
+    if json_:
+        print(json.dumps(summary))
+    elif not quiet:
+        from concerto.simulation.progress import print_summary
+
+        print_summary(summary)
+
+
+@app.command
+def carbon(
+    file: Path,
+    /,
+    *,
+    out: Path,
+    gpp: Literal["pmodel", "prescribed"] = "pmodel",
+    years: Count | None = None,
+    pft: str | None = None,
+    set: Words = (),
+    option: Words = (),
+    spinup: Literal["auto", "none"] = "auto",
+    soil: str | None = None,
+    facts: Facts = None,
+    threads: Threads = 1,
+    quiet: Flag = False,
+    json_: Json = False,
+):
+    """Run carbon of one flux tower in daily steps: same pools and parameters, milliseconds per year.
+
+    Parameters
+    ----------
+    file
+        Tower file; its forcing is averaged to UTC days.
+    out
+        NetCDF file of daily means to write.
+    gpp
+        pmodel: production by the daily P-model. prescribed: the GPP of the file, gaps by the P-model.
+    years
+        Years to run; beyond the record its whole years are repeated (default: the record).
+    pft
+        Plant functional type, or a mixture (default: from the IGBP class).
+    set
+        Parameters, NAME=VALUE; see `concerto params`.
+    option
+        Schemes, NAME=CHOICE; see `concerto params --options`.
+    spinup
+        auto: equilibrium of the daily forcing. none: plants with full leaves, no soil carbon.
+    soil
+        Texture class (default: from the file, else medium).
+    threads
+        OpenMP threads.
+    quiet
+        No progress and no summary.
+    json_
+        Print the summary as JSON.
+
+    Examples
+    --------
+    concerto carbon FI-Hyy_2005-2007.nc --out carbon.nc --gpp prescribed
+    """
+    parameters, options = _pairs(set, "set"), _pairs(option, "option")
+    given = facts.given() if facts else {}
+    from concerto.simulation.daily import carbon_command
+
+    carbon_command(
+        file,
+        out,
+        quiet=quiet,
+        as_json=json_,
+        gpp=gpp,
+        years=years,
+        pft=pft,
+        parameters=parameters,
+        options=options,
+        spinup=spinup,
+        soil=soil,
+        threads=threads,
+        **given,
+    )
 
 
 @app.command
@@ -340,7 +643,7 @@ def params(pattern: str = "", /, *, options: Flag = False, json_: Json = False):
 
 
 @app.command
-def bench(*, tiles: Count = 1024, threads: Threads = 1, json_: Json = False):
+def bench(*, tiles: Count = 1024, threads: Threads = 1, daily: Flag = False, json_: Json = False):
     """Measure the speed of the step on this machine, per process.
 
     Parameters
@@ -349,6 +652,9 @@ def bench(*, tiles: Count = 1024, threads: Threads = 1, json_: Json = False):
         Tiles in the batch.
     threads
         OpenMP threads; the share of each process is measured on one thread only.
+    daily
+        Measure the daily step by scheme instead: its share of a simulated year, and site-years per second of the daily
+        carbon-only configuration.
     json_
         Print as JSON.
 
@@ -356,9 +662,12 @@ def bench(*, tiles: Count = 1024, threads: Threads = 1, json_: Json = False):
     --------
     concerto bench
     """
-    from concerto.simulation.bench import bench_command
+    from concerto.simulation.bench import bench_command, bench_daily_command
 
-    bench_command(tiles, threads, as_json=json_)
+    if daily:
+        bench_daily_command(as_json=json_)
+    else:
+        bench_command(tiles, threads, as_json=json_)
 
 
 @app.command

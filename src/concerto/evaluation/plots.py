@@ -430,6 +430,100 @@ def model_series(run):
     return figure
 
 
+_HISTORY = (  # title, unit, factor, curves
+    ("CO2", "ppm", 1.0, (("co2", "CO2", OBSERVED),)),
+    ("Nitrogen deposition", "gN m⁻² yr⁻¹", 3.15576e10, (("fNdep", "deposition", OBSERVED),)),
+    (
+        "Carbon fluxes",
+        "gC m⁻² yr⁻¹",
+        3.15576e10,
+        (("gpp", "GPP", MODEL), ("npp", "NPP", "#009e73"), ("rh", "soil respiration", SECOND)),
+    ),
+    ("Net uptake by land", "gC m⁻² yr⁻¹", 3.15576e10, (("nbp", "NBP", MODEL),)),
+    ("Nitrogen fluxes", "gN m⁻² yr⁻¹", 3.15576e10, (("fNup", "uptake", "#009e73"), ("fBNF", "fixation", WARM))),
+    (
+        "Carbon stocks",
+        "kgC m⁻²",
+        1.0,
+        (
+            ("cVeg", "vegetation", "#009e73"),
+            ("cSoil", "soil", "#8c6d31"),
+            ("cLitter", "litter", WARM),
+            ("cProduct", "wood products", WATER),
+        ),
+    ),
+    (
+        "Radiocarbon",
+        "Δ¹⁴C, ‰",
+        1.0,
+        (
+            ("delta14c_air", "air", OBSERVED),
+            ("delta14c_vegetation", "vegetation", "#009e73"),
+            ("delta14c_litter", "litter", WARM),
+            ("delta14c_soil", "soil", "#8c6d31"),
+            ("delta14c_respired", "respired", SECOND),
+        ),
+    ),
+    (
+        "Carbon 13",
+        "δ¹³C, ‰",
+        1.0,
+        (
+            ("delta13c_vegetation", "vegetation", "#009e73"),
+            ("delta13c_soil", "soil", "#8c6d31"),
+            ("delta13c_respired", "respired", SECOND),
+        ),
+    ),
+)
+
+
+def running_mean(values, window):
+    """Centred means over ``window`` years, NaN where the window leaves the series."""
+    out = np.full(len(values), np.nan)
+    if len(values) >= window:
+        start = (window - 1) // 2
+        out[start : start + len(values) - window + 1] = np.convolve(values, np.ones(window) / window, mode="valid")
+    return out
+
+
+@_styled
+def history(year, values, window=1):
+    """Years of a history: atmosphere, fluxes (thin: years, thick: means over ``window`` years), stocks, isotopes.
+
+    Parameters
+    ----------
+    year : int array
+    values : dict name -> array (year,), units of the annual file
+    window : years of the running mean, a multiple of the recycled ones
+    """
+    panels = [
+        (title, unit, factor, found)
+        for title, unit, factor, curves in _HISTORY
+        if (found := [c for c in curves if c[0] in values and np.ptp(values[c[0]]) > 0.0])
+    ]
+    if not panels:
+        return None
+    figure, axes = _figure(len(panels), 1, 9.0, 1.55 * len(panels), sharex=True)
+    for axis, (title, unit, factor, curves) in zip(axes[:, 0], panels, strict=True):
+        for name, label, colour in curves:
+            series = values[name] * factor
+            # recycled weather makes a saw of every flux: the means show what changed
+            smooth = window > 1 and factor != 1.0 and name != "fNdep"
+            axis.plot(year, series, color=colour, lw=0.7 if smooth else 1.2, alpha=0.35 if smooth else 1.0,
+                      label=None if smooth else label)  # fmt: skip
+            if smooth:
+                axis.plot(year, running_mean(series, window), color=colour, lw=1.6, label=label)
+        if title.startswith("Net"):
+            axis.axhline(0.0, color="#9aa1a9", lw=0.8)
+        axis.set_title(title)
+        axis.set_ylabel(unit)
+        axis.set_xlim(year[0], year[-1])
+        if len(curves) > 1:
+            axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=5, borderaxespad=0.1, handlelength=1.4)
+    figure.align_ylabels()
+    return figure
+
+
 @_styled
 def biome_cycles(time, titles, curves, unit, columns=3, shade=None):
     """Seasonal cycle of several quantities at many sites, one small panel each.

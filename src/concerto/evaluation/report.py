@@ -209,7 +209,30 @@ def _write(path, context):
     return path
 
 
-def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_correction=False, evaluation=None):
+def _history_figure(run, annual):
+    """The years of a transient run, if their file belongs to the run."""
+    from concerto.evaluation import plots
+    from concerto.evaluation.compare import _json, _open
+
+    if annual is None or not (hasattr(annual, "data_vars") or Path(annual).is_file()):
+        return None
+    ds = _open(annual)
+    if "year" not in ds.dims or ds.attrs.get("configuration") != run.attributes.get("configuration"):
+        return None
+    told = _json(ds.attrs.get("configuration")).get("history", {})
+    recycled = max(len(told.get("years of the record that are recycled", [])), 1)
+    window = recycled * max(round(9 / recycled), 1)
+    values = {name: ds[name].values.astype(float) for name in ds.data_vars if ds[name].dims == ("year",)}
+    caption = (
+        f"From {ds.year.values[0]} to {ds.year.values[-1]}. Thin: years, whose weather is that of {recycled} recycled"
+        f" year(s); thick: means over {window} years. CO2: {told.get('co2', '')}."
+    )
+    return _figure(plots.history(ds.year.values, values, window), caption, "history")
+
+
+def write_report(
+    path_html, run, obs=None, training=(), flags=(0,), closure_correction=False, evaluation=None, annual=None
+):
     """Write the page of a site run.
 
     Parameters
@@ -226,6 +249,9 @@ def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_corr
         As in ``evaluate``.
     evaluation : Evaluation, optional
         A finished evaluation of the same run, so that it is not done twice.
+    annual : path or xarray.Dataset, optional
+        Annual values of a transient run; default the file ``<run>_annual.nc`` beside the run. One of another run is
+        passed over.
 
     Returns
     -------
@@ -238,6 +264,8 @@ def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_corr
     from concerto.evaluation import plots
     from concerto.evaluation.benchmarks import FLUXES
 
+    if annual is None and isinstance(run, str | Path):
+        annual = Path(run).with_name(f"{Path(run).stem}_annual{Path(run).suffix}")
     run = run if isinstance(run, Run) else read_run(run)
     observations, citations, notes = None, None, []
     if evaluation is not None:
@@ -299,6 +327,8 @@ def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_corr
         )
     )
     summary = dict(run.summary)
+    if "warning" in summary:
+        notes.insert(0, f"Warning: {summary['warning']}.")
     title = (observations.title if observations is not None else "") or run.site or run.title
     code = observations.site if observations is not None else run.site
     report = run.attributes.get("input_report")
@@ -342,6 +372,7 @@ def write_report(path_html, run, obs=None, training=(), flags=(0,), closure_corr
         "notes": notes,
         "flags": ", ".join(map(str, evaluation.flags)) if evaluation is not None else "",
         "figures": [figure for figure in figures if figure],
+        "past": _history_figure(run, annual),
         "summary": flatten(summary),
         "configuration": flatten(run.configuration),
         "inputs": inputs,
@@ -497,6 +528,7 @@ def write_demo_report(path_html, dataset, summary=None):
         "flags": "",
         "notes": _lines([ds.attrs["source"]]) if "source" in ds.attrs else [],
         "figures": [figure for figure in figures if figure],
+        "past": None,
         "summary": flatten({k: v for k, v in summary.items() if k not in dropped}),
         "configuration": flatten(_json(ds.attrs.get("configuration"))),
         "inputs": _lines(ds.attrs.get("input_report")),

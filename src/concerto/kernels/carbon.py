@@ -1,4 +1,4 @@
-"""Phenology, plant carbon, decomposition and their equilibrium: one function per process, over arrays of
+"""Phenology, plant carbon and decomposition: one function per process, over arrays of
 any shape.
 
 Thin over the compiled core. Inputs broadcast against each other; a trailing axis of pools (or layers,
@@ -185,6 +185,28 @@ def optimal_leaf_area_day(leaf_area, slope, production, leaf_area_maximum, extin
 
 
 # ---- plants
+MAINTENANCE = {"n_q10": 1, "tjoelker": 2, "lloyd_taylor": 3}
+ALLOCATION = {"target_ratio": 1, "pipe_model": 2, "fixed": 3, "resource": 4}
+
+
+def maintenance_response(temperature, q10=2.0, maintenance="n_q10", temperature_10d=None):
+    """Temperature response of maintenance respiration, 1 at 20 degC.
+
+    ``temperature`` in K; ``maintenance`` is ``n_q10``, ``tjoelker`` or ``lloyd_taylor``. With ``temperature_10d``
+    (mean air temperature of ten days, K) the rate acclimates: 10**(-0.00794 (T - 25 degC)).
+    """
+    acclimation = 1 if temperature_10d is None else 2
+    tile = dict(
+        temperature=temperature, q10=q10, temperature_10d=FREEZING if temperature_10d is None else temperature_10d
+    )
+    return _run(
+        core.concerto_vegetation.maintenance_response,
+        tile,
+        maintenance=MAINTENANCE[maintenance],
+        acclimation=acclimation,
+    )
+
+
 def maintenance_respiration(
     labile,
     fine_root,
@@ -198,31 +220,55 @@ def maintenance_respiration(
     root_cn=42.0,
     sapwood_cn=330.0,
     q10=1.5,
+    maintenance="n_q10",
+    temperature_10d=None,
 ):
     """Maintenance respiration (kg m-2 s-1) of leaves (as demanded), stems and fine roots, limited by the
     labile pool.
 
-    Pools kg m-2; rates per nitrogen at 20 degC, s-1 (Ryan 1991, CTSM). Returns leaf, stem, root and the
-    share paid.
+    Pools kg m-2; rates per nitrogen at 20 degC, s-1 (Ryan 1991, CTSM). Temperatures in K; ``maintenance`` and
+    ``temperature_10d`` as in `maintenance_response`. Returns leaf, stem, root and the share paid.
     """
     tile = dict(
         labile=labile,
         fine_root=fine_root,
         sapwood=sapwood,
         leaf_respiration=leaf_respiration,
-        air_temperature=air_temperature,
-        root_temperature=root_temperature,
+        stem_response=maintenance_response(air_temperature, q10, maintenance, temperature_10d),
+        root_response=maintenance_response(root_temperature, q10, maintenance, temperature_10d),
         root_respiration=root_respiration,
         sapwood_respiration=sapwood_respiration,
         respiration_factor=respiration_factor,
         root_cn=root_cn,
         sapwood_cn=sapwood_cn,
-        q10=q10,
     )
     return _run(core.concerto_vegetation.maintenance_respiration, tile)
 
 
 POOLS = ("labile", "leaf", "fine_root", "sapwood", "heartwood", "seed")
+FLUXES = (
+    "leaf_debt",
+    "root_debt",
+    "sapwood_debt",
+    "seed_debt",
+    "labile_mortality",
+    "leaf_mortality",
+    "root_mortality",
+    "sapwood_mortality",
+    "heartwood_mortality",
+    "seed_mortality",
+    "leaf_turnover",
+    "root_turnover",
+    "sapwood_turnover",
+    "seed_turnover",
+    "heartwood_formation",
+    "germination",
+    "leaf_growth",
+    "root_growth",
+    "sapwood_growth",
+    "seed_growth",
+    "growth_respiration",
+)
 TRAITS = dict(
     specific_leaf_area=30.8,
     maximum_leaf_area=5.5,
@@ -240,9 +286,33 @@ TRAITS = dict(
     seed_longevity=1.0,
     mortality=0.0211,
 )
+# traits and drivers that the carbon-only default does not need
+MORE_TRAITS = dict(
+    nitrogen_supply=1e30,
+    annual_npp=0.5,
+    leaf_damage=0.0,
+    branch_longevity=1e30,
+    leaf_cn=21.64,
+    root_cn=42.0,
+    sapwood_cn=330.0,
+    seed_cn=30.0,
+    canopy_height=20.0,
+    wood_density=200.0,
+    leaf_sapwood_area=5000.0,
+    stem_leaf_ratio=-1.0,
+)
 
 
-def vegetation_day(pools, net_carbon, air_temperature, water_stress, leaf_area_target, time_step=1.0, **traits):
+def vegetation_day(
+    pools,
+    net_carbon,
+    air_temperature,
+    water_stress,
+    leaf_area_target,
+    time_step=1.0,
+    allocation="target_ratio",
+    **traits,
+):
     """One daily step of plant carbon.
 
     Parameters
@@ -253,19 +323,21 @@ def vegetation_day(pools, net_carbon, air_temperature, water_stress, leaf_area_t
     water_stress : 0 to 1 (1: none)
     leaf_area_target : m2 m-2
     time_step : d
-    **traits : those of `TRAITS` that differ from a temperate broadleaved deciduous tree
+    allocation : ``target_ratio``, ``pipe_model``, ``fixed`` or ``resource``
+    **traits : those of `TRAITS` and `MORE_TRAITS` that differ from a temperate broadleaved deciduous tree
 
     Returns
     -------
-    dict of the new pools and of ``growth_respiration``, ``litter_leaf``, ``litter_fine_root``,
-    ``litter_wood``,
-    ``litter_seed``, ``leaf_deficit`` (kg m-2) and ``leaf_area`` (m2 m-2).
+    dict of the new pools and of ``growth_respiration``, ``growth_nitrogen`` (nitrogen that growth would use without a
+    limit), ``litter_leaf``, ``litter_fine_root``, ``litter_wood``, ``litter_seed``, ``leaf_deficit`` (kg m-2),
+    ``leaf_area`` (m2 m-2) and ``flux``, (..., 21) in the order of `FLUXES` (kg m-2).
     """
-    unknown = set(traits) - set(TRAITS)
+    known = TRAITS | MORE_TRAITS
+    unknown = set(traits) - set(known)
     if unknown:
-        raise TypeError(f"unknown trait {sorted(unknown)[0]}; known: {', '.join(TRAITS)}")
+        raise TypeError(f"unknown trait {sorted(unknown)[0]}; known: {', '.join(known)}")
     tile = (
-        TRAITS
+        known
         | traits
         | dict(
             net_carbon=net_carbon,
@@ -274,15 +346,19 @@ def vegetation_day(pools, net_carbon, air_temperature, water_stress, leaf_area_t
             leaf_area_target=leaf_area_target,
         )
     )
-    names = (*POOLS, "stress_memory")
+    stack = np.stack(np.broadcast_arrays(*(np.asarray(pools[name], dtype=float) for name in POOLS)), axis=-1)
     out = _run(
         core.concerto_vegetation.vegetation_daily,
         tile,
-        state={name: (pools[name], 0) for name in names},
+        state={"carbon": (stack, 1), "stress_memory": (pools["stress_memory"], 0)},
         time_step=time_step,
+        allocation=ALLOCATION[allocation],
     )
     more = (
+        "stress_memory",
+        "flux",
         "growth_respiration",
+        "growth_nitrogen",
         "litter_leaf",
         "litter_fine_root",
         "litter_wood",
@@ -290,7 +366,152 @@ def vegetation_day(pools, net_carbon, air_temperature, water_stress, leaf_area_t
         "leaf_deficit",
         "leaf_area",
     )
-    return dict(zip(names + more, out, strict=True))
+    return {name: out[0][..., k] for k, name in enumerate(POOLS)} | dict(zip(more, out[1:], strict=True))
+
+
+# ---- plant nitrogen
+CN = dict(leaf_cn=21.64, root_cn=42.0, sapwood_cn=330.0, heartwood_cn=500.0, seed_cn=30.0)
+
+
+def plant_nitrogen_start(carbon, full_leaf, **cn):
+    """Nitrogen (..., 6) of plants that have carbon only: tissue at its target, the labile pool with what absent
+    leaves need.
+
+    ``carbon`` (..., 6) in the order of `POOLS` and ``full_leaf`` (carbon of full leaves) in kg m-2; ``cn`` those of
+    `CN` that differ from a temperate broadleaved deciduous tree, kg kg-1.
+    """
+    tile = CN | cn | {"full_leaf": full_leaf}
+    return _run(core.concerto_plant_nitrogen.plant_nitrogen_start, tile, tail={"carbon": (carbon, 1)})
+
+
+def plant_nitrogen_supply(nitrogen):
+    """Nitrogen (kg m-2) that growth of the day may count on: ``nitrogen_supply`` of `vegetation_day`."""
+    return _run(core.concerto_plant_nitrogen.plant_nitrogen_supply, tail={"nitrogen": (nitrogen, 1)})
+
+
+def plant_nitrogen_day(
+    nitrogen,
+    flux,
+    carbon_before,
+    carbon_after,
+    growth_nitrogen,
+    full_leaf,
+    uptake=0.0,
+    resorption=0.5,
+    time_step=1.0,
+    **cn,
+):
+    """One day of plant nitrogen after the carbon step of the day.
+
+    Parameters
+    ----------
+    nitrogen : (..., 6) in the order of `POOLS`, kg m-2
+    flux, growth_nitrogen : of `vegetation_day`, kg m-2
+    carbon_before, carbon_after : (..., 6) carbon around that step, kg m-2
+    full_leaf : carbon of full leaves, kg m-2
+    uptake : taken up by roots, kg m-2
+    resorption : share of nitrogen withdrawn from old and shed leaves
+    time_step : d
+    **cn : those of `CN` that differ from a temperate broadleaved deciduous tree, kg kg-1
+
+    Returns
+    -------
+    dict of ``nitrogen``, ``litter_leaf``, ``litter_fine_root``, ``litter_wood``, ``litter_seed``, ``demand`` (kg m-2)
+    and ``leaf_factor`` (0.6 to 1, scales Vcmax25 and Jmax25).
+    """
+    tile = CN | cn | dict(growth_nitrogen=growth_nitrogen, full_leaf=full_leaf, uptake=uptake, resorption=resorption)
+    out = _run(
+        core.concerto_plant_nitrogen.plant_nitrogen_day,
+        tile,
+        tail={"flux": (flux, 1), "carbon_before": (carbon_before, 1), "carbon_after": (carbon_after, 1)},
+        state={"nitrogen": (nitrogen, 1)},
+        time_step=time_step,
+    )
+    names = ("nitrogen", "litter_leaf", "litter_fine_root", "litter_wood", "litter_seed", "demand", "leaf_factor")
+    return dict(zip(names, out, strict=True))
+
+
+# ---- mortality
+CAUSES = ("background", "starvation", "drought", "heat", "frost", "slow_growth")
+MORTALITY = {"background": 1, "full": 2, "growth_efficiency": 3}
+
+
+def mortality_rates(
+    mortality="full",
+    air_temperature=293.15,
+    labile_mean=0.3,
+    full_leaf=0.18,
+    reserve_ratio=1.5,
+    stress_mean=1.0,
+    conductivity_loss=None,
+    heat_days=0.0,
+    growth_mean=0.5,
+    leaf_area_mean=3.0,
+    background=0.02,
+    starvation_ratio=0.1,
+    stress_threshold=0.05,
+    frost_tolerance=193.15,
+    woody=1.0,
+):
+    """Hazards of plants (..., 6) by cause in the order of `CAUSES` and their sum, yr-1.
+
+    ``mortality`` is ``background``, ``full`` or ``growth_efficiency``. Temperatures in K (daily mean; that at which
+    frost kills at its full rate), carbon in kg m-2 (labile: mean of 30 d), ``heat_days`` K d above the threshold of the
+    type, ``growth_mean`` (NPP - turnover) kg m-2 yr-1. With ``conductivity_loss`` (0 to 1) drought kills by loss of
+    xylem conductivity, else by the mean stress factor below ``stress_threshold``.
+    """
+    tile = dict(
+        air_temperature=air_temperature,
+        labile_mean=labile_mean,
+        full_leaf=full_leaf,
+        reserve_ratio=reserve_ratio,
+        stress_mean=stress_mean,
+        conductivity_loss=0.0 if conductivity_loss is None else conductivity_loss,
+        heat_days=heat_days,
+        growth_mean=growth_mean,
+        leaf_area_mean=leaf_area_mean,
+        background=background,
+        starvation_ratio=starvation_ratio,
+        stress_threshold=stress_threshold,
+        frost_tolerance=frost_tolerance,
+        woody=woody,
+    )
+    return _run(
+        core.concerto_mortality.mortality_rates,
+        tile,
+        mortality=MORTALITY[mortality],
+        hydraulics=int(conductivity_loss is not None),
+    )
+
+
+MEMORIES = ("stress_mean", "heat_days", "growth_mean", "leaf_area_mean", "labile_mean")
+
+
+def mortality_memory(
+    memory, air_temperature, water_stress, npp, litter, labile, leaf_area, heat_threshold=296.15, time_step=1.0
+):
+    """Running means that hazards respond to, after one more day: dict of `MEMORIES`.
+
+    ``npp``, ``litter`` (turnover and shedding), ``labile`` in kg m-2 (of the day), temperatures in K.
+    """
+    tile = dict(
+        air_temperature=air_temperature,
+        water_stress=water_stress,
+        npp=npp,
+        litter=litter,
+        labile=labile,
+        leaf_area=leaf_area,
+        heat_threshold=heat_threshold,
+    )
+    state = {name: (memory[name], 0) for name in MEMORIES}
+    out = _run(core.concerto_mortality.mortality_memory, tile, state=state, time_step=time_step)
+    return dict(zip(MEMORIES, out, strict=True))
+
+
+def heat_damage(warmest_leaf, damage_temperature=322.15, damage_range=1.5, time_step=1.0):
+    """Share of leaves lost on a day whose highest leaf temperature is ``warmest_leaf`` (K): a logistic."""
+    tile = dict(warmest_leaf=warmest_leaf, damage_temperature=damage_temperature, damage_range=damage_range)
+    return _run(core.concerto_mortality.heat_damage, tile, time_step=time_step)
 
 
 # ---- decomposition
@@ -298,9 +519,9 @@ def decomposition_scheme(name, sand=43.0, clay=18.0, lignin=0.2, n_pool=None):
     """Rates (..., pool), transfer fractions (..., receiver, donor) and respired fractions (..., pool) of
     a scheme.
 
-    ``name`` is ``cencn``, ``rothc``, ``century`` or ``yasso07``; sand and clay in per cent, ``lignin``
-    (share of structural
-    litter) acts in ``century`` only. Rates in s-1. ``n_pool`` beyond those of the scheme adds empty pools.
+    ``name`` is ``cencn``, ``rothc``, ``century``, ``yasso07``, ``yasso15`` or ``yasso20``; sand and clay in per
+    cent, ``lignin`` (share of structural litter) acts in ``century`` only. Rates in s-1. ``n_pool`` beyond those of the
+    scheme adds empty pools.
     """
     scheme = tables.schemes()[name]
     return _run(
@@ -311,7 +532,32 @@ def decomposition_scheme(name, sand=43.0, clay=18.0, lignin=0.2, n_pool=None):
     )
 
 
-def litter_to_pools(
+# ---- one-layer schemes with a scalar for every pool
+# Shares of litter carbon soluble in acid, water and ethanol; the rest is not soluble. Leaf and root of conifers: mean
+# of pine and spruce, of broadleaved trees: birch (Liski et al. 2009, Yasso07 manual); grass: Palosuo et al. 2015;
+# wood: Repo et al. 2014. Order: leaf, root, wood.
+LITTER_COMPOSITION = {
+    "needle": (0.5003, 0.1545, 0.07725, 0.56495, 0.13085, 0.0654, 0.68, 0.02, 0.01),
+    "broadleaf": (0.4079, 0.198, 0.099, 0.4079, 0.198, 0.099, 0.76, 0.01, 0.01),
+    "grass": (0.46, 0.32, 0.04, 0.46, 0.32, 0.04, 0.76, 0.01, 0.01),
+}
+
+
+def litter_quality(lignin, leaf_litter_cn, root_litter_cn):
+    """Lignin:N (dry matter) of leaf and root litter and the lignin share of structural litter, for ``century``.
+
+    ``lignin`` is the share of litter, 0 to 1; C:N of leaf and root litter are mass ratios.
+
+    Examples
+    --------
+    >>> litter_quality(0.25, 50.0, 42.0)[0]
+    np.float64(31.25)
+    """
+    tile = dict(lignin=lignin, leaf_litter_cn=leaf_litter_cn, root_litter_cn=root_litter_cn)
+    return _run(core.concerto_decomposition.litter_quality, tile)
+
+
+def one_layer_litter(
     name,
     litter_leaf=0.0,
     litter_fine_root=0.0,
@@ -320,8 +566,18 @@ def litter_to_pools(
     metabolic=0.25,
     cellulose=0.5,
     dpm_rpm_ratio=0.25,
+    leaf_lignin_nitrogen=30.0,
+    root_lignin_nitrogen=30.0,
+    wood_above=0.75,
+    composition="broadleaf",
+    n_pool=None,
 ):
-    """Input (..., pool) of a scheme from dead tissue, all kg m-2 (or any other unit)."""
+    """Input (..., pool) of a one-layer scheme from dead tissue, all kg m-2 (or any other unit).
+
+    ``metabolic`` and ``cellulose`` act in ``cencn``, ``dpm_rpm_ratio`` in ``rothc``, lignin:N and ``wood_above`` in
+    ``century``, ``composition`` in the Yasso schemes: a key of ``LITTER_COMPOSITION`` or an array (..., 9), the shares
+    soluble in acid, water and ethanol of leaf, root and wood.
+    """
     scheme = tables.schemes()[name]
     tile = dict(
         litter_leaf=litter_leaf,
@@ -331,45 +587,87 @@ def litter_to_pools(
         metabolic=metabolic,
         cellulose=cellulose,
         dpm_rpm_ratio=dpm_rpm_ratio,
+        leaf_lignin_nitrogen=leaf_lignin_nitrogen,
+        root_lignin_nitrogen=root_lignin_nitrogen,
+        wood_above=wood_above,
     )
-    return _run(core.concerto_decomposition.litter_to_pools, tile, n_pool=len(scheme.pools), scheme=scheme.number)
+    shares = LITTER_COMPOSITION[composition] if isinstance(composition, str) else composition
+    return _run(
+        core.concerto_decomposition.one_layer_litter,
+        tile,
+        tail={"composition": (shares, 1)},
+        n_pool=n_pool or len(scheme.pools),
+        scheme=scheme.number,
+    )
 
 
-def soil_carbon_step(carbon, input, rate, transfer, respired, scalar=1.0, time_step=86400.0, n_substep=1):
+def one_layer_scalars(
+    name, soil_scalar=1.0, air_temperature=283.15, annual_precipitation=1000.0, diameter=2.0, n_pool=None
+):
+    """Environment scalars (..., pool) of a one-layer scheme.
+
+    Yasso: daily mean ``air_temperature`` (K), precipitation of the last year (mm), ``diameter`` of wood (cm). Other
+    schemes: ``soil_scalar``, see `decomposition_scalar`.
+
+    Examples
+    --------
+    >>> one_layer_scalars("yasso15", air_temperature=273.15, diameter=0.0)[[0, 3, 8]].round(3)
+    array([0.836, 0.69 , 1.   ])
+    """
+    scheme = tables.schemes()[name]
+    tile = dict(
+        soil_scalar=soil_scalar,
+        air_temperature=air_temperature,
+        annual_precipitation=annual_precipitation,
+        diameter=diameter,
+    )
+    routine = core.concerto_decomposition.one_layer_scalars
+    return _run(routine, tile, n_pool=n_pool or len(scheme.pools), scheme=scheme.number)
+
+
+def _scalars(scalar, rate, axis):
+    """Scalars with one entry for all pools (axis of length 1, or a single number) spread over the pools of ``rate``."""
+    scalar = np.asarray(scalar, dtype=float)
+    if scalar.ndim == 0:
+        scalar = scalar.reshape((1,) * -axis)
+    shape = list(scalar.shape)
+    shape[axis] = np.shape(rate)[-1]
+    return np.broadcast_to(scalar, shape)
+
+
+def one_layer_step(carbon, input, rate, transfer, respired, scalar=1.0, time_step=86400.0, n_substep=1):
     """One step of linear soil carbon pools, exact for constant rates.
 
     ``carbon``, ``input`` (kg m-2 in the step), ``rate`` (s-1), ``respired`` are (..., pool), ``transfer``
-    (..., receiver,
-    donor), ``scalar`` (...). Use more substeps where rate x scalar x step exceeds 0.3. Returns the pools,
-    respiration and what
-    left each pool (kg m-2).
+    (..., receiver, donor), ``scalar`` (..., pool), or (..., 1) or a number for all pools. Use more substeps where rate
+    x scalar x step exceeds 0.3. Returns the pools, respiration and what left each pool (kg m-2).
     """
     tail = {"input": (input, 1), "rate": (rate, 1), "transfer": (transfer, 2), "respired": (respired, 1)}
     return _run(
-        core.concerto_decomposition.soil_carbon_step,
-        {"scalar": scalar},
-        tail=tail,
+        core.concerto_decomposition.one_layer_step,
+        tail=tail | {"scalar": (_scalars(scalar, rate, -1), 1)},
         state={"carbon": (carbon, 1)},
         time_step=time_step,
         n_substep=n_substep,
     )
 
 
-def heterotrophic_respiration(carbon, rate, respired, scalar=1.0):
-    """Respiration (kg m-2 s-1) of pools (..., pool) at a moment; see `soil_carbon_step`."""
+def one_layer_respiration(carbon, rate, respired, scalar=1.0):
+    """Respiration (kg m-2 s-1) of pools (..., pool) at a moment; ``scalar`` as in `one_layer_step`."""
     tail = {"carbon": (carbon, 1), "rate": (rate, 1), "respired": (respired, 1)}
-    return _run(core.concerto_decomposition.heterotrophic_respiration, {"scalar": scalar}, tail=tail)
+    tail["scalar"] = (_scalars(scalar, rate, -1), 1)
+    return _run(core.concerto_decomposition.one_layer_respiration, tail=tail)
 
 
-def soil_carbon_periodic(scalar, input, rate, transfer, respired, carbon=0.0, time_step=86400.0):
+def one_layer_periodic(scalar, input, rate, transfer, respired, carbon=0.0, time_step=86400.0):
     """Pools that return to themselves after a cycle (exact solve).
 
-    ``scalar`` (..., day), ``input`` (..., pool, day) in kg m-2; ``carbon`` keeps pools that never
-    decompose. Returns the pools
-    at the start of the cycle, the respiration of a cycle and the residual (relative).
+    ``scalar`` (..., pool, day) or (..., 1, day) for all pools, ``input`` (..., pool, day) in kg m-2; ``carbon`` keeps
+    pools that never decompose. Returns the pools at the start of the cycle, the respiration of a cycle and the residual
+    (relative).
     """
     tail = {
-        "scalar": (scalar, 1),
+        "scalar": (_scalars(scalar, rate, -2), 2),
         "input": (input, 2),
         "rate": (rate, 1),
         "transfer": (transfer, 2),
@@ -377,7 +675,7 @@ def soil_carbon_periodic(scalar, input, rate, transfer, respired, carbon=0.0, ti
     }
     start = np.broadcast_to(np.asarray(carbon, dtype=float), np.shape(rate))
     return _run(
-        core.concerto_decomposition.soil_carbon_periodic,
+        core.concerto_decomposition.one_layer_periodic,
         tail=tail,
         state={"carbon": (start, 1)},
         time_step=time_step,
@@ -481,78 +779,3 @@ def rothc_deficit(
         pan_factor=pan_factor,
         bare_divisor=bare_divisor,
     )
-
-
-# ---- equilibrium
-DRIVERS = (
-    "gpp",
-    "leaf_respiration",
-    "air_temperature",
-    "water_stress",
-    "leaf_area",
-    "stem_response",
-    "root_response",
-    "decomposition",
-)
-
-
-def carbon_equilibrium(
-    driver,
-    pools,
-    rate,
-    transfer,
-    respired,
-    carbon=0.0,
-    name="cencn",
-    n_cycle=400,
-    root_rate=6.0e-8,
-    sapwood_rate=2.5e-9,
-    metabolic=0.25,
-    cellulose=0.5,
-    dpm_rpm_ratio=0.25,
-    stand_age=0.0,
-    **traits,
-):
-    """Plant and soil carbon that return to themselves after a cycle of daily drivers.
-
-    Parameters
-    ----------
-    driver : (..., 8, day) in the order of `DRIVERS`: kg m-2 d-1, kg m-2 d-1, K, 1, m2 m-2, 1, 1, 1
-    pools : dict of start pools, as in `vegetation_day`
-    rate, transfer, respired : of `decomposition_scheme`, broadcast over the tiles
-    n_cycle : cycles of the plant step (the soil and heartwood are solved directly)
-    root_rate, sapwood_rate : respiration per carbon at 20 degC, s-1
-    stand_age : years since the stand began to grow, 0 for wood in equilibrium
-
-    Returns
-    -------
-    dict with the pools, ``carbon`` (..., pool), ``vegetation_residual``, ``soil_residual`` (relative
-    change over a cycle),
-    ``cycle_gpp``, ``cycle_npp``, ``cycle_rh`` (kg m-2).
-    """
-    tile = (
-        TRAITS
-        | traits
-        | dict(
-            root_rate=root_rate,
-            sapwood_rate=sapwood_rate,
-            metabolic=metabolic,
-            cellulose=cellulose,
-            dpm_rpm_ratio=dpm_rpm_ratio,
-            stand_age=stand_age,
-        )
-    )
-    names = (*POOLS, "stress_memory")
-    state = {key: (pools[key], 0) for key in names}
-    state["carbon"] = (np.broadcast_to(np.asarray(carbon, dtype=float), np.shape(rate)), 1)
-    tail = {"driver": (driver, 2), "rate": (rate, 1), "transfer": (transfer, 2), "respired": (respired, 1)}
-    out = _run(
-        core.concerto_carbon_spinup.carbon_spinup,
-        tile,
-        tail=tail,
-        state=state,
-        n_cycle=n_cycle,
-        scheme=tables.schemes()[name].number,
-    )
-    more = ("vegetation_residual", "soil_residual", "cycle_gpp", "cycle_npp", "cycle_rh")
-    return dict(zip((*names, "carbon", *more), out, strict=True))

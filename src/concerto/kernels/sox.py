@@ -76,6 +76,44 @@ def stomatal_conductance(
     )
 
 
+def xylem_capacity(
+    predawn_potential,
+    *,
+    potential_half=-2.0,
+    steepness=2.0,
+    least_resistance=1000.0,
+    soil_resistance=0.0,
+    water_over_carbon=1.6,
+):
+    """What the xylem gives to the stomata, the slope of ``stomata = sox`` in ``concerto.kernels.leaf``.
+
+    Parameters
+    ----------
+    predawn_potential : array_like
+        Leaf water potential without flow, MPa.
+    potential_half, steepness, least_resistance : array_like
+        psi50 (MPa), exponent, resistance of full xylem (m2 leaf s MPa mol-1).
+    soil_resistance : array_like
+        Resistance of the soil around the roots, m2 leaf s MPa mol-1.
+
+    Returns
+    -------
+    array
+        mol m-2 leaf s-1; stomata have xi = capacity / (leaf-to-air deficit in mol mol-1).
+    """
+    return call(
+        core.concerto_sox.sox_capacity,
+        dict(
+            predawn_potential=predawn_potential,
+            potential_half=potential_half,
+            steepness=steepness,
+            least_resistance=least_resistance,
+            soil_resistance=soil_resistance,
+        ),
+        water_over_carbon=water_over_carbon,
+    )
+
+
 def leaf_isothermal_radiation(
     air_temperature,
     vapour_pressure,

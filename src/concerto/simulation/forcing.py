@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from concerto.forcing.history import built_in
+from concerto.forcing.isotopes import delta13c_air
 from concerto.forcing.weather import solar_geometry
 from concerto.tables import loader
 
@@ -32,7 +34,8 @@ def forcing_array(cells: list[dict], time_utc, step_seconds):
     Parameters
     ----------
     cells : one dict for each cell: the forcing variables of the table as arrays (step,), ``latitude``, ``longitude``;
-        ``prescribed_leaf_area`` may be absent (-1: prognostic leaf area)
+        ``prescribed_leaf_area`` may be absent (-1: prognostic leaf area), nitrogen deposition too (a mean over land
+        by year) and the isotopes of CO2 (13C by year, Delta14C 0)
     time_utc : array of datetime64 (step,), starts of the intervals
     step_seconds : s
 
@@ -44,6 +47,7 @@ def forcing_array(cells: list[dict], time_utc, step_seconds):
     columns = loader.variables("forcing")
     out = np.empty((len(cells), loader.columns("forcing"), len(time)), order="F")
     day = (time.astype("datetime64[D]") - time.astype("datetime64[Y]").astype("datetime64[D]")).astype(float) + 1.0
+    deposition, carbon13 = built_in("ndep").at_time(time), delta13c_air(time, beyond="hold")
     for c, cell in enumerate(cells):
         sun = solar_geometry(time, step_seconds, cell["latitude"], cell["longitude"])
         derived = {
@@ -51,6 +55,9 @@ def forcing_array(cells: list[dict], time_utc, step_seconds):
             "day_of_year": day,
             "noon_weight": noon_weight(time, step_seconds, cell["longitude"]),
             "prescribed_leaf_area": -1.0,
+            "nitrogen_deposition": deposition,
+            "delta13c_air": carbon13,
+            "delta14c_air": 0.0,
         }
         for name, entry in columns.items():
             out[c, entry.column - 1, :] = cell[name] if cell.get(name) is not None else derived[name]

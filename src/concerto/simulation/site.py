@@ -18,12 +18,13 @@ from concerto.tables import loader
 
 # What a site run writes: forcing first, then fluxes and states.
 FORCING_OUTPUT = ("air_temperature", "shortwave_down", "longwave_down", "rainfall", "snowfall")
-OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.role not in ("solver", "driver")) + (
+OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.role != "solver") + (
     "leaf_area",
     "carbon_leaf",
     "carbon_fine_root",
     "soil_temperature",
     "soil_liquid",
+    *(name for name, e in loader.variables("state").items() if e.role == "daily_rate"),
 )
 
 
@@ -47,6 +48,22 @@ COMPARED = {
     "Qle": ("latent heat", {"latent_heat": 1}, 1.0, "W m-2"),
     "Qh": ("sensible heat", {"sensible_heat": 1}, 1.0, "W m-2"),
 }
+
+
+def not_converged(spun: dict, names, pft) -> dict[str, str]:
+    """The entry ``warning`` of a summary, if a tile did not reach its equilibrium; else nothing."""
+    converged = np.broadcast_to(np.asarray(spun.get("converged", True), dtype=bool), len(pft))
+    if converged.all():
+        return {"converged": True}
+    bad = np.flatnonzero(~converged)
+    words = f"the spin-up of {len(bad)} of {len(pft)} tile(s) did not converge, the run starts from no equilibrium"
+    if "residual" in spun:
+        worst = bad[np.argmax(np.asarray(spun["residual"])[bad])]
+        words += (
+            f"; worst tile {worst + 1} ({names[pft[worst]]}): {spun['worst_pool'][worst]} changes by "
+            f"{spun['residual'][worst]:.1e} of the total in a cycle"
+        )
+    return {"converged": False, "warning": words}
 
 
 @dataclass(repr=False)
@@ -119,6 +136,11 @@ class SiteRun:
         """
         from concerto.simulation.output import dataset
 
+        if type(self) is SiteRun and self.tiles.option("vegetation_dynamics") == "lpj":
+            raise ConcertoError(
+                "vegetation_dynamics 'lpj' changes areas over decades; a site run keeps them",
+                hint="use `concerto transient`, or concerto.simulation.dynamics.succession",
+            )
         began = time.perf_counter()
         n_step = self.forcing.shape[2]
         self._rewind()
@@ -182,6 +204,7 @@ class SiteRun:
             "title": f"{self.site.name}: {str(start)[:10]} to {str(end)[:10]}",
             "plant types": ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in shares),
             "spin-up": self.spinup_state.get("state", ""),
+            **not_converged(self.spinup_state, names, self.tiles.pft),
             "wall time": f"spin-up {spinup_seconds:.1f} s, run {run_seconds:.1f} s",
             "mean fluxes": {
                 name: f"{row['model'] * year:.0f} gC m-2 yr-1"
@@ -189,13 +212,23 @@ class SiteRun:
                 else f"{row['model']:.1f} W m-2"
                 for name, row in fluxes.items()
             },
+            **self._harvest(results),
             "fluxes": fluxes,
             "worst residual": {
                 name: f"{self.tiles.worst[k].max():.1e} {unit} in a step"
-                for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2"), strict=True))
+                for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2", "kg m-2"), strict=True))
             },
             "input": list(self.site.report),
         }
+
+    def _harvest(self, results):
+        """Carbon that leaves with crops, and the uptake of carbon that is left, where crops are harvested."""
+        if self.tiles.option("crops") != "calendar":
+            return {}
+        year = 3.15576e7 * 1000.0
+        means = {name: float((results[name] @ np.asarray(self.weights)).mean()) for name in ("harvest_carbon", "nbp")}
+        words = f"{means['harvest_carbon'] * year:.0f} gC m-2 yr-1, net uptake with it {means['nbp'] * year:.0f}"
+        return {"harvest": words}
 
     def _changed_parameters(self):
         """Parameters that were set after the site was opened: one value, or one for each tile."""
@@ -250,6 +283,9 @@ def open_site(
     options: dict | None = None,
     spinup: str = "auto",
     soil: str | None = None,
+    ndep=None,
+    delta13c=None,
+    delta14c=None,
     threads: int = 1,
     nproma: int = 64,
     **site_facts,
@@ -264,6 +300,8 @@ def open_site(
     options : scheme names by option; ``phenology`` defaults to ``prescribed`` if the file has leaf area
     spinup : ``"auto"`` or ``"none"``
     soil : texture class; default from the file, else medium
+    ndep : nitrogen deposition: file of annual values or number (g N m-2 yr-1); default: one curve for all land
+    delta13c, delta14c : isotopes of CO2, per mil: file of annual values or number; default: 13C built-in, Delta14C 0
     threads, nproma : OpenMP threads and tiles per block; results do not depend on them
     **site_facts : latitude, longitude, ... that the file does not hold, as for :func:`concerto.forcing.read_site`
 
@@ -319,6 +357,7 @@ def open_site(
     if site.canopy_height is not None and len(types) == 1:
         tiles.set_parameter("canopy_height", max(site.canopy_height, 0.01))
     tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
+    tiles.set_parameter("latitude", site.latitude)
     tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
     tiles.set_parameter("outside_water", float(_unknown_irrigation(site)))
     for name, value in (parameters or {}).items():
@@ -337,6 +376,9 @@ def open_site(
     elif all(t in _DECIDUOUS_BROADLEAF for t in types):
         cell["prescribed_leaf_area"] = _without_undergrowth(cell["prescribed_leaf_area"], site)
     cell |= {"latitude": site.latitude, "longitude": site.longitude}
+    air, notes = _air_of_years(site, {"ndep": ndep, "delta13c": delta13c, "delta14c": delta14c})
+    cell |= air
+    site.report += notes
     forcing = forcing_array([cell], site.time_start, site.step_seconds)
     if spinup == "none":
         from concerto.simulation.spinup import _first_days, initialise
@@ -354,6 +396,28 @@ def open_site(
         "site facts": {name: value if isinstance(value, float) else str(value) for name, value in site_facts.items()},
     }
     return SiteRun(site, tiles, weights, forcing, end_of_day(site.time_start, site.step_seconds), spinup, settings)
+
+
+def _air_of_years(site, given):
+    """Forcing columns of annual histories that were given, and notes for the report."""
+    from concerto.forcing.history import resolve
+    from concerto.forcing.isotopes import air_history
+
+    first, last = (int(site.time_local[k].astype("datetime64[Y]").astype(int)) + 1970 for k in (0, -1))
+    columns, notes = {}, []
+    for name, column in (
+        ("ndep", "nitrogen_deposition"),
+        ("delta13c", "delta13c_air"),
+        ("delta14c", "delta14c_air"),
+    ):
+        if given[name] is not None:
+            if name == "ndep":
+                series = resolve(name, given[name], first)
+            else:
+                series = air_history(name, given[name], site.latitude, first, last)
+            columns[column] = series.at_time(site.time_local)
+            notes += [f"{column}: {series.source}", *series.notes]
+    return columns, notes
 
 
 def _unknown_irrigation(site) -> bool:

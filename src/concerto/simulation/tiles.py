@@ -10,7 +10,16 @@ from concerto import _core
 from concerto.errors import ConcertoError
 from concerto.tables import loader
 
-RESIDUALS = ("water", "energy", "carbon")  # the order of the rows of ``worst``: kg m-2, W m-2, kg m-2
+RESIDUALS = (
+    "water",
+    "energy",
+    "carbon",
+    "nitrogen",
+)  # the order of the rows of ``worst``: kg m-2, W m-2, kg m-2, kg m-2
+
+
+LARGEST_BLOCK = 240
+NEWTON_ROWS = 51  # what the solution of a microbial scheme tells of a tile
 
 
 def check_core():
@@ -24,14 +33,12 @@ def check_core():
 
 
 def block_size(n_tile: int, nproma: int = 64) -> tuple[int, int]:
-    """Tiles per block (a multiple of 16, never of 512, about 1024 at most) and number of blocks.
+    """Tiles per block (a multiple of 16, 240 at most) and number of blocks.
 
-    The step keeps about 4 kB for each tile of a block on the stack, hence the limit. Columns whose stride is a multiple
-    of 4096 bytes fall on the same cache sets, hence the 16 more.
+    The step keeps about 16 kB for each tile of a block on the stack, hence the limit. Columns whose stride is a
+    multiple of 2048 bytes fall on the same cache sets, hence not 256.
     """
-    nproma = min(-(-min(max(nproma, 1), 1024) // 16) * 16, -(-n_tile // 16) * 16)
-    if nproma % 512 == 0:
-        nproma += 16
+    nproma = min(-(-min(max(nproma, 1), LARGEST_BLOCK) // 16) * 16, -(-n_tile // 16) * 16)
     return nproma, -(-n_tile // nproma)
 
 
@@ -43,7 +50,8 @@ class Tiles:
     ----------
     state, parameters : arrays (nproma, column, block), Fortran order, units of the tables
     cell_of_tile : array (nproma, block) of rows of the forcing, from 1
-    worst : array (3, n_tile), the largest residual of water (kg m-2), energy (W m-2) and carbon (kg m-2) of any step
+    worst : array (4, n_tile), the largest residual of any step: water (kg m-2), energy (W m-2), carbon and nitrogen
+        (kg m-2)
     """
 
     pft: np.ndarray
@@ -86,7 +94,7 @@ class Tiles:
         self.cell_of_tile = np.asfortranarray(
             (self.cell[self._tile] + 1).reshape(self.n_block, self.nproma).T.astype(np.int32)
         )
-        self.worst = np.zeros((3, self.n_tile), order="F")
+        self.worst = np.zeros((len(RESIDUALS), self.n_tile), order="F")
 
     def _blocks(self, values):
         """(n_tile, column) -> (nproma, column, block), the last block padded with copies of the last tile."""
@@ -94,8 +102,8 @@ class Tiles:
         return np.asfortranarray(values.reshape(self.n_block, self.nproma, -1).transpose(1, 2, 0))
 
     def _unblock(self, blocks):
-        """(nproma, column, block) -> (n_tile, column)."""
-        return blocks.transpose(2, 0, 1).reshape(self.nproma * self.n_block, -1)[: self.n_tile]
+        """(nproma, column, block) -> (n_tile, column), a copy."""
+        return blocks.transpose(2, 0, 1).reshape(self.nproma * self.n_block, -1)[: self.n_tile].copy()
 
     def _entry(self, kind, name):
         entries = loader.parameters() if kind == "parameter" else loader.variables(kind)
@@ -136,6 +144,18 @@ class Tiles:
         self.state[:, first : first + entry.n_layer, :] = self._blocks(
             np.broadcast_to(values, (self.n_tile, entry.n_layer))
         )
+
+    def set_option(self, name: str, choice: str) -> None:
+        """Change the choice of an option; pools are not translated."""
+        self.options = dict(self.options) | {name: choice}
+        try:
+            self._option_numbers = np.array(loader.option_numbers(self.options), dtype=np.int32)
+        except KeyError as error:
+            raise ConcertoError(str(error.args[0]), hint="see `concerto params --options`") from None
+
+    def option(self, name: str) -> str:
+        """The choice of an option."""
+        return self.options.get(name, loader.options()[name].default)
 
     def parameter(self, name: str) -> np.ndarray:
         """Parameter by name, (n_tile,)."""
@@ -188,7 +208,7 @@ class Tiles:
                     hint="fill the gaps of the forcing (`concerto check FILE`)",
                 )
 
-    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None, seconds=None):
+    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None, seconds=None, drivers=None):
         """Advance all tiles.
 
         Parameters
@@ -201,6 +221,8 @@ class Tiles:
             Words for a tile and a step in the error that a failure raises.
         seconds : array (8,), optional
             Time spent in each part of the fast step is added to it (one thread).
+        drivers : array (nproma, driver column, block, day), Fortran order, optional
+            Filled with the drivers of each day that ends, for :meth:`advance_slow`.
 
         Returns
         -------
@@ -214,13 +236,7 @@ class Tiles:
         """
         self._check_forcing(forcing, end_of_day, steps_per_output)
         self.state = np.asfortranarray(self.state, dtype=float)  # it may have been replaced by a plain copy
-        columns, shape = [], {}
-        diagnostics, states = loader.variables("diagnostic"), loader.variables("state")
-        for name in select:
-            entry = diagnostics.get(name) or self._entry("state", name)
-            sign = 1 if name in diagnostics else -1
-            shape[name] = (len(columns), entry.n_layer)
-            columns += [sign * (entry.column + k) for k in range(entry.n_layer)]
+        columns, shape = self._select(select)
         n_step = forcing.shape[2]
         n_out = n_step // steps_per_output if columns else 0
         output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
@@ -235,24 +251,96 @@ class Tiles:
             forcing=forcing,
             parameters=self.parameters,
             state=self.state,
+            drivers=np.zeros((self.nproma, loader.columns("driver"), self.n_block, 1), order="F")
+            if drivers is None
+            else drivers,
+            record_drivers=int(drivers is not None),
             output=output,
             worst=self.worst,
             timed=int(seconds is not None),
             seconds=np.zeros(8) if seconds is None else seconds,
         )
+        self._refuse(failure, describe, "step")
+        return self._results(output, shape, n_out)
+
+    def advance_slow(self, drivers, cycles=1, select=(), days_per_output=1, solve=False, describe=None, newton=None):
+        """Advance plants, soil carbon, nitrogen and isotopes alone, through cycles of recorded daily drivers.
+
+        Parameters
+        ----------
+        drivers : array (nproma, driver column, block, day), Fortran order, as :meth:`advance` fills it
+        cycles : how often the days are gone through
+        select : names of diagnostics or state variables to return
+        days_per_output : days in the mean of one record
+        solve : after the last cycle, set the slow pools to the values with which that cycle would have closed (2: all
+            but those of a microbial scheme)
+        newton : array (NEWTON_ROWS, n_tile), Fortran order, optional
+            Filled by the solution of a microbial scheme: residual, cycles, tangent map of a cycle.
+
+        Returns
+        -------
+        dict name -> array (record, n_tile) or (record, n_tile, layer)
+
+        Raises
+        ------
+        ConcertoError
+            If a state value left its bounds.
+        """
+        self.state = np.asfortranarray(self.state, dtype=float)
+        columns, shape = self._select(select)
+        n_out = drivers.shape[3] * cycles // days_per_output if columns else 0
+        output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
+        failure = _core.concerto_interface.core_slow(
+            n_thread=max(int(self.threads), 1),
+            option_numbers=self._option_numbers,
+            n_cycle=cycles,
+            solve=int(solve),
+            days_per_output=days_per_output,
+            select_column=np.array(columns or [1], dtype=np.int32),
+            drivers=drivers,
+            parameters=self.parameters,
+            state=self.state,
+            output=output,
+            worst=self.worst,
+            newton=np.zeros((NEWTON_ROWS, self.n_tile), order="F") if newton is None else newton,
+        )
+        self._refuse(failure, describe, "day of the slow cycles")
+        return self._results(output, shape, n_out)
+
+    def empty_drivers(self, days: int) -> np.ndarray:
+        """Room for the drivers of so many days."""
+        return np.zeros((self.nproma, loader.columns("driver"), self.n_block, days), order="F")
+
+    def _select(self, names):
+        """Columns of the core for names of diagnostics and state variables, and where each name starts among them."""
+        columns, shape = [], {}
+        diagnostics = loader.variables("diagnostic")
+        for name in names:
+            entry = diagnostics.get(name) or self._entry("state", name)
+            sign = 1 if name in diagnostics else -1
+            shape[name] = (len(columns), entry.n_layer)
+            columns += [sign * (entry.column + k) for k in range(entry.n_layer)]
+        return columns, shape
+
+    def _refuse(self, failure, describe, what):
+        """Raise what the core reports."""
         if failure[0] == 1:
             raise ConcertoError("the sizes of the arrays do not fit the compiled core", hint="reinstall concerto")
         if failure[0] == 2:
             tile, column, step = failure[1] - 1, failure[2], failure[3] - 1
+            states = loader.variables("state")
             entry = next(e for e in states.values() if e.column <= column < e.column + e.n_layer)
             layer = f" (layer {column - entry.column + 1})" if entry.n_layer > 1 else ""
-            where = describe(tile, step) if describe else f"tile {tile + 1}, step {step + 1}"
+            where = describe(tile, step) if describe else f"tile {tile + 1}, {what} {step + 1}"
             value = self._unblock(self.state)[tile, column - 1]
             raise ConcertoError(
                 f"{entry.long_name}{layer} became {value:g} {entry.units}, outside "
                 f"{entry.bounds[0]:g} to {entry.bounds[1]:g}, at {where}",
                 hint="check the forcing at and before that time (`concerto check FILE`) and the parameters given",
             )
+
+    @staticmethod
+    def _results(output, shape, n_out):
         results = {}
         for name, (first, n_layer) in shape.items():
             values = output[first : first + n_layer].transpose(2, 1, 0)[:n_out]

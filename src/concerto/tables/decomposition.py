@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 FILE = Path(__file__).with_name("decomposition.toml")
-LARGEST = 7  # pools of the largest scheme; every table is padded to it
+LARGEST = 9  # pools of the largest scheme; every table is padded to it
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Scheme:
     rates : base rates, yr-1
     transfer : ``transfer[receiver][donor]``, fraction of what leaves the donor
     litter : whether a pool counts as litter
+    scalar : class of the environment scalar of each pool
+    climate : ``{class: (b1, b2, g)}`` of schemes with their own climate (Yasso), else empty
+    size : ``(a, b, r)``, how the diameter of wood slows its decay, else zeros
     """
 
     name: str
@@ -37,6 +40,17 @@ class Scheme:
     transfer: tuple[tuple[float, ...], ...]
     litter: tuple[bool, ...]
     scalar: tuple[str, ...]
+    climate: dict[str, tuple[float, ...]]
+    size: tuple[float, ...]
+
+    @property
+    def own_climate(self) -> bool:
+        """Whether the scheme answers to air temperature and annual rain instead of the state of the soil."""
+        return bool(self.climate)
+
+    def pool_climate(self, pool: int) -> tuple[float, ...]:
+        """The climate ``(b1, b2, g)`` of a pool, zeros where it has none."""
+        return self.climate.get(self.scalar[pool].removesuffix("_wood"), (0.0, 0.0, 0.0))
 
     @property
     def respired(self) -> tuple[float, ...]:
@@ -69,7 +83,12 @@ def schemes() -> dict[str, Scheme]:
             tuple(tuple(r) for r in matrix),
             tuple(row["litter"]),
             tuple(row["scalar"]),
+            {key: tuple(map(float, value)) for key, value in row.get("climate", {}).items()},
+            tuple(map(float, row.get("size", (0.0, 0.0, 0.0)))),
         )
+        classes = {value.removesuffix("_wood") for value in scheme.scalar}
+        if not classes <= set(scheme.climate) | {"soil", "none"}:
+            raise ValueError(f"decomposition.toml: {name} has a pool with an unknown class of scalar")
         if min(scheme.respired) < -1e-12:
             raise ValueError(f"decomposition.toml: a donor of {name} gives away more than it loses")
         out[name] = scheme
@@ -77,8 +96,8 @@ def schemes() -> dict[str, Scheme]:
 
 
 def write_fortran(path) -> None:
-    """Module concerto_decomposition_tables: rates and transfer fractions of every scheme, padded to 7
-    pools."""
+    """Module concerto_decomposition_tables: rates, transfer fractions and climates of every scheme, padded
+    to the largest."""
     out = [
         "module concerto_decomposition_tables",
         "  !! Generated from decomposition.toml: rates (yr-1) and transfer fractions of the linear schemes.",
@@ -100,24 +119,41 @@ def write_fortran(path) -> None:
         transfer += columns + [[0.0] * LARGEST] * extra
 
     def array(name, shape, rows, unit):
-        body = ", &\n    ".join(", ".join(f"{v!r}_wp" for v in row) for row in rows)
+        values = [[f"{v!r}_wp" for v in row[k : k + 5]] for row in rows for k in range(0, len(row), 5)]
+        body = ", &\n    ".join(", ".join(line) for line in values)
         head = f"  real(wp), parameter, public :: {name}({shape}) = reshape([ &  !! {unit}\n    "
+        return head + body + f"], [{shape}])"
+
+    def logical(name, shape, rows, meaning):
+        body = ", &\n    ".join(", ".join(f".{str(bool(v)).lower()}." for v in row) for row in rows)
+        head = f"  !! {meaning}\n  logical, parameter, public :: {name}({shape}) = &\n    reshape([ &\n    "
         return head + body + f"], [{shape}])"
 
     out.append(array("scheme_rates", "largest_scheme, n_scheme", rates, "yr-1"))
     out.append(
         array("scheme_transfer", "largest_scheme, largest_scheme, n_scheme", transfer, "receiver, donor, scheme")
     )
-    flags = []
+    litter, inert, wood, slope, curvature, rain = [], [], [], [], [], []
     for scheme in schemes().values():
-        row = [f".{str(flag).lower()}." for flag in scheme.litter]
-        flags.append(row + [".false."] * (LARGEST - len(row)))
-    body = ", &\n    ".join(", ".join(row) for row in flags)
-    out.append("  !! whether a pool counts as litter")
-    out.append(
-        "  logical, parameter, public :: scheme_litter(largest_scheme, n_scheme) = &\n"
-        f"    reshape([ &\n    {body}], [largest_scheme, n_scheme])"
-    )
+        size = len(scheme.pools)
+        extra = LARGEST - size
+        litter.append([*scheme.litter, *[False] * extra])
+        inert.append([name == "none" for name in scheme.scalar] + [False] * extra)
+        wood.append([name.endswith("_wood") for name in scheme.scalar] + [False] * extra)
+        climate = [scheme.pool_climate(pool) for pool in range(size)] + [(0.0, 0.0, 0.0)] * extra
+        for rows, column in zip((slope, curvature, rain), zip(*climate, strict=True), strict=True):
+            rows.append(column)
+    shape = "largest_scheme, n_scheme"
+    own = [[scheme.own_climate for scheme in schemes().values()]]
+    out.append(logical("scheme_litter", shape, litter, "whether a pool counts as litter"))
+    out.append(logical("scheme_inert", shape, inert, "whether a pool answers to no environment"))
+    out.append(logical("scheme_wood", shape, wood, "whether the size of litter slows a pool"))
+    out.append(logical("scheme_own_climate", "n_scheme", own, "answers to air temperature and annual rain"))
+    out.append(array("scheme_slope", shape, slope, "b1 of exp(b1 T + b2 T**2), T in degC"))
+    out.append(array("scheme_curvature", shape, curvature, "b2"))
+    out.append(array("scheme_rain", shape, rain, "g of 1 - exp(g R/1000), R in mm yr-1"))
+    sizes = [scheme.size for scheme in schemes().values()]
+    out.append(array("scheme_size", "3, n_scheme", sizes, "a, b, r of max(1, 1 + a d + b d**2)**(-r), d in cm"))
     out += ["end module concerto_decomposition_tables", ""]
     Path(path).write_text("\n".join(out))
 

@@ -44,9 +44,20 @@ def write_options(path):
         "    !! Options from one integer each, in the order of the table.",
         "    integer, intent(in) :: numbers(n_option)  !! choices, counted from 1",
         "    type(model_options), intent(out) :: options  !! the same as a type",
-        "    integer, intent(out) :: status  !! 0, or the position of the first number that is no choice",
+        "    integer, intent(out) :: status  !! 0, or the position of the first option that has no such choice",
+        "    !! or lacks the choice of another option that it needs",
         "    status = 0",
     ]
+    for name, entry in reversed(loader.options().items()):
+        for choice, needs in (entry.needs or {}).items():
+            for other, allowed in needs.items():
+                allowed = [allowed] if isinstance(allowed, str) else allowed
+                column = loader.options()[other].column
+                fits = [f"numbers({column}) == {other}_{one}" for one in allowed]
+                out += [
+                    f"    if (numbers({entry.column}) == {name}_{choice} .and. .not. ( &",
+                    "        " + " .or. &\n        ".join(fits) + f")) status = {entry.column}",
+                ]
     for entry in reversed(list(loader.options().values())):
         top = len(entry.choices)
         out.append(f"    if (numbers({entry.column}) < 1 .or. numbers({entry.column}) > {top}) status = {entry.column}")
@@ -97,7 +108,7 @@ def write_tables(path):
     for number, name in enumerate(pfts):
         out.append(f"  integer, parameter, public :: pft_{name} = {number}")
     out.append("")
-    for kind in ("forcing", "state", "derived", "diagnostic", "parameter"):
+    for kind in ("forcing", "state", "derived", "driver", "diagnostic", "parameter"):
         entries = loader.parameters() if kind == "parameter" else loader.variables(kind)
         out.append(f"  integer, parameter, public :: n_{kind}_column = {loader.columns(kind)}")
         for name, entry in entries.items():
@@ -113,8 +124,10 @@ def write_tables(path):
         out.append(_array(f"{kind}_columns", [e.column for e in entries.values()], "d"))
     text = "\n".join(out) + "\n"
     text += "  !! thickness of the soil layers, m\n" + _array("soil_thickness", loader.soil_thickness(), "f")
-    stored = [e.column + k for e in loader.variables("state").values() if e.role == "carbon" for k in range(e.n_layer)]
-    text += "  !! state columns that hold carbon\n" + _array("state_carbon_columns", stored, "d") + "\n"
+    for element in ("carbon", "nitrogen"):
+        entries = loader.variables("state").values()
+        stored = [e.column + k for e in entries if e.role == element for k in range(e.n_layer)]
+        text += f"  !! state columns that hold {element}\n" + _array(f"state_{element}_columns", stored, "d") + "\n"
     initial = []
     for entry in loader.variables("state").values():
         initial += [float(entry.initial or 0.0)] * entry.n_layer

@@ -122,6 +122,12 @@ def options() -> dict[str, Entry]:
     return out
 
 
+def needed(name: str, choice: str) -> dict[str, str]:
+    """Choices of other options that a choice needs; of several allowed ones the first."""
+    needs = (options()[name].needs or {}).get(choice, {})
+    return {other: allowed if isinstance(allowed, str) else allowed[0] for other, allowed in needs.items()}
+
+
 def option_numbers(chosen: dict[str, str] | None = None) -> list[int]:
     """Integer codes of all options, the defaults replaced by ``chosen``."""
     chosen = dict(chosen or {})
@@ -132,6 +138,13 @@ def option_numbers(chosen: dict[str, str] | None = None) -> list[int]:
         if choice not in names:
             raise KeyError(f"option {name}: '{choice}' is not one of {', '.join(names)}")
         numbers.append(names.index(choice) + 1)
+    named = {name: list(entry.choices)[numbers[entry.column - 1] - 1] for name, entry in options().items()}
+    for name, entry in options().items():
+        for other, allowed in (entry.needs or {}).get(named[name], {}).items():
+            allowed = [allowed] if isinstance(allowed, str) else allowed
+            if named[other] not in allowed:
+                words = allowed[0] if len(allowed) == 1 else f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+                raise KeyError(f"option {name}: '{named[name]}' needs {other} = {words}, which is {named[other]}")
     if chosen:
         raise KeyError(f"unknown option {', '.join(chosen)}; known: {', '.join(options())}")
     return numbers
