@@ -780,7 +780,7 @@ contains
         + state(i, state_carbon_export_buffer)
       diagnostics(i, diagnostic_litter_carbon) = 0.0_wp
       diagnostics(i, diagnostic_coarse_debris_carbon) = 0.0_wp
-      diagnostics(i, diagnostic_soil_carbon_to_1m) = 0.0_wp
+      diagnostics(i, diagnostic_soil_carbon_to_1m) = state(i, state_carbon_rh_buffer)
       diagnostics(i, diagnostic_soil_organic_carbon) = state(i, state_carbon_rh_buffer)
     end do
     do k = 1, n_soil_carbon

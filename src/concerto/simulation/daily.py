@@ -253,6 +253,32 @@ def cycle_length(days) -> int:
     return min(len(days), int(round(years * 365.25)))
 
 
+def calendar_days(days, count: int) -> np.ndarray:
+    """Days of the record (positions) that stand for ``count`` days from its first one, each on its own date.
+
+    Beyond the record its years come again in order; a date that the record lacks takes the nearest one it has.
+    """
+    days = np.asarray(days).astype("datetime64[D]")
+    if count <= len(days):
+        return np.arange(count)
+    axis = days[0] + np.arange(count)
+    years = max(1, int(round(len(days) / 365.25)))
+    year = axis.astype("datetime64[Y]").astype(int)
+    of_year = (axis - axis.astype("datetime64[Y]").astype("datetime64[D]")).astype(int)
+    first = days[0].astype("datetime64[Y]").astype(int)
+    # the same day of the year in the year of the record whose turn it is (or the one before, where it began late)
+    wanted = (
+        np.array((first + (year - first) % years).tolist(), dtype=int).astype("datetime64[Y]").astype("datetime64[D]")
+    )
+    wanted = wanted + of_year
+    wanted = np.where(wanted < days[0], wanted + np.timedelta64(365 * years + years // 4, "D"), wanted)
+    found = (wanted - days[0]).astype(int)
+    found = np.where(found >= len(days), found - 365 * years, found)
+    found = np.clip(found, 0, len(days) - 1)
+    found[: len(days)] = np.arange(len(days))
+    return found
+
+
 def spin_up_daily(tiles: Tiles, daily, bar=lambda days: None) -> dict:
     """Bring tiles to the periodic state of a cycle of daily forcing (whole years), heat and water included.
 
@@ -354,15 +380,15 @@ class DailyRun:
         spun = time.perf_counter()
         tiles.worst[:] = 0.0
         count = len(self.days) if self.years is None else int(round(self.years * 365.25))
-        length = len(self.days) if count <= len(self.days) else cycle_length(self.days)
+        source = calendar_days(self.days, count)
         parts, memory, done = [], None, 0
         with progress(f"{self.site.name}: run", count, quiet) as bar:
-            while done < count:  # the record again and again
-                stop = min(length, count - done)
-                drivers, memory = daily_drivers(tiles, self.daily[:, :, :stop], memory)
+            while done < count:  # the record again and again, every day on its own date
+                stop = min(done + len(self.days), count)
+                drivers, memory = daily_drivers(tiles, self.daily[:, :, source[done:stop]], memory)
                 parts.append(tiles.advance_slow(drivers, 1, OUTPUT))
-                done += stop
-                bar(stop)
+                bar(stop - done)
+                done = stop
         settle(tiles, memory)
         results = {name: np.concatenate([part[name] for part in parts]) for name in OUTPUT}
         finished = time.perf_counter()

@@ -69,7 +69,7 @@ def dataset(results: dict, weights, time_start, step_seconds: float, attrs: dict
     end = start + np.timedelta64(int(round(step_seconds)), "s")
     clock = {"standard_name": "time", "long_name": "start of the interval, local standard time", "axis": "T",
              "bounds": "time_bnds", "units_metadata": "leap_seconds: none"}  # fmt: skip
-    coords = {"time": ("time", start.astype("datetime64[ns]"), clock)}
+    coords = {"time": ("time", start, clock)}
     if any(values.ndim == 3 for values in results.values()):
         edges = soil_interfaces()
         depth = {
@@ -82,7 +82,7 @@ def dataset(results: dict, weights, time_start, step_seconds: float, attrs: dict
         }
         coords["depth"] = ("depth", 0.5 * (edges[1:] + edges[:-1]), depth)
         variables["depth_bnds"] = (("depth", "bnds"), np.stack([edges[:-1], edges[1:]], axis=1))
-    variables["time_bnds"] = (("time", "bnds"), np.stack([start, end], axis=1).astype("datetime64[ns]"))
+    variables["time_bnds"] = (("time", "bnds"), np.stack([start, end], axis=1))
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 

@@ -548,6 +548,12 @@ def continue_site(file, restart, *, pft=None, parameters=None, options=None, **m
     """
     state = read_restart(restart)
     restart, options = Path(restart), dict(options or {})
+    for name in ("soil", "spinup"):
+        if more.get(name) not in (None, "auto", "none") or (name == "soil" and more.get(name)):
+            raise ConcertoError(
+                f"{name} was given together with the restart file {restart}, which brings its own",
+                hint=f"leave {name} out, or spin up with it",
+            )
     for name, choice in options.items():
         there = state.tiles.options.get(name)
         if there is not None and choice != there:
@@ -577,8 +583,14 @@ def continue_site(file, restart, *, pft=None, parameters=None, options=None, **m
     given = {name: run.tiles.parameter(name) for name in parameters or {}}
     for name in loader.variables("state"):
         run.tiles.set(name, state.tiles.get(name))
+    place = state.tiles.parameter("latitude")[0]
+    elsewhere = abs(place - run.site.latitude) > 0.05
+    if elsewhere:
+        report.append(f"warning: {restart.name} is the state of a place at {place:.2f} N; the site keeps its own facts")
+    facts = {"latitude", "home_temperature", "canopy_height", "reference_height", "hold_soil_water", "outside_water"}
     for name in loader.parameters():
-        run.tiles.set_parameter(name, state.tiles.parameter(name), check=False)
+        if not (elsewhere and name in facts):
+            run.tiles.set_parameter(name, state.tiles.parameter(name), check=False)
     for name, values in given.items():
         run.tiles.set_parameter(name, values)
     run = ContinuedRun.of(run, report[0])

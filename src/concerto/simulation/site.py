@@ -28,6 +28,23 @@ OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.r
 )
 
 
+# outputs that only some options make; without them they would be zeros that look like data
+ONLY_WITH = {
+    ("nitrogen", "cn"): ("nitrogen_fixation", "nitrogen_uptake", "net_mineralisation", "nitrification", "nitrous_oxide",
+                         "dinitrogen", "nitrogen_leaching", "harvest_nitrogen"),
+    ("isotopes", "on"): ("respired_carbon", "respired_carbon13", "respired_carbon14"),
+    ("plant_hydraulics", "on"): ("leaf_water_potential", "loss_of_conductivity"),
+    ("crops", "calendar"): ("harvest_carbon",),
+    ("soil_carbon", "cencn"): ("coarse_debris_carbon",),
+}  # fmt: skip
+
+
+def followed(names, tiles) -> tuple[str, ...]:
+    """Those of the outputs that the options of the tiles follow."""
+    idle = {name for (option, choice), made in ONLY_WITH.items() if tiles.option(option) != choice for name in made}
+    return tuple(name for name in names if name not in idle)
+
+
 def home_temperature(time_local, air_temperature) -> float:
     """Mean daily maximum temperature of the warmest month, K (Kumarathunge et al. 2019), from the record itself."""
     day = np.asarray(time_local).astype("datetime64[D]")
@@ -52,7 +69,9 @@ COMPARED = {
 
 def not_converged(spun: dict, names, pft) -> dict[str, str]:
     """The entry ``warning`` of a summary, if a tile did not reach its equilibrium; else nothing."""
-    converged = np.broadcast_to(np.asarray(spun.get("converged", True), dtype=bool), len(pft))
+    if "converged" not in spun:
+        return {}
+    converged = np.broadcast_to(np.asarray(spun["converged"], dtype=bool), len(pft))
     if converged.all():
         return {"converged": True}
     bad = np.flatnonzero(~converged)
@@ -154,7 +173,7 @@ class SiteRun:
         spun = time.perf_counter()
         self.tiles.worst[:] = 0.0
         with progress(f"{self.site.name}: run", n_step, quiet) as bar:
-            results = self._advance(0, n_step, bar, OUTPUT)
+            results = self._advance(0, n_step, bar, followed(OUTPUT, self.tiles))
         entries = loader.variables("forcing")
         for name in FORCING_OUTPUT:
             results[name] = np.repeat(self.forcing[0, entries[name].column - 1, :, None], self.tiles.n_tile, axis=1)

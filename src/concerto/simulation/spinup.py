@@ -23,8 +23,8 @@ from concerto.tables import loader
 
 TOLERANCE = 3e-6  # change of any pool over one more cycle, relative to the total of its element
 FIRST_TOLERANCE = 1e-3  # the same before the first cycle of the whole model
-WORTH_A_WORD = 1e-3  # change over a cycle of the whole model that is reported by tile
-LARGEST_RESIDUAL = 1e-4  # accepted change over a cycle of the whole model
+WORTH_A_WORD = 1e-3  # change over a cycle of the whole model that no longer counts as converged
+LARGEST_RESIDUAL = 1e-4  # change over a cycle of the whole model that is aimed at
 MOST_PASSES = 40  # of a measured cycle with solution and a free cycle, in one round
 MOST_ROUNDS = 3  # cycles of the whole model, each followed by an equilibrium of the slow half
 MOST_YEARS = 9.0  # or as many cycles as fit into these: soil water remembers the start for long where it is dry

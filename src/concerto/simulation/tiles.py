@@ -147,11 +147,12 @@ class Tiles:
 
     def set_option(self, name: str, choice: str) -> None:
         """Change the choice of an option; pools are not translated."""
-        self.options = dict(self.options) | {name: choice}
+        options = dict(self.options) | {name: choice}
         try:
-            self._option_numbers = np.array(loader.option_numbers(self.options), dtype=np.int32)
+            self._option_numbers = np.array(loader.option_numbers(options), dtype=np.int32)
         except KeyError as error:
             raise ConcertoError(str(error.args[0]), hint="see `concerto params --options`") from None
+        self.options = options
 
     def option(self, name: str) -> str:
         """The choice of an option."""

@@ -759,7 +759,7 @@ def _summary(run, annual, series, history, disturbed, words, notes, seconds):
     years = annual.year.values
     full = annual.days.values > 360.0
     rows = []
-    spans = [(int(years[0]), int(years[0]) + 9)]
+    spans = [(int(years[0]), min(int(years[0]) + 9, history.stop - 1))]
     decade = 1900
     while decade + 9 < history.stop:
         if decade > spans[-1][1]:
