@@ -6,6 +6,8 @@ import pytest
 from concerto.errors import ConcertoError
 from concerto.forcing.history import SECONDS_PER_YEAR, built_in, constant, read_history, resolve
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 GRAMS = 1e-3 / SECONDS_PER_YEAR  # g m-2 yr-1 in kg m-2 s-1
 
 

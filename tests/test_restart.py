@@ -21,6 +21,7 @@ from concerto.simulation.transient import plants, set_plants
 from concerto.tables import loader
 
 netCDF4 = pytest.importorskip("netCDF4")
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
 SELECT = ("nee", "latent_heat", "gpp", "rh", "soil_water")
 
 

@@ -25,6 +25,8 @@ from concerto.simulation.transient import (
 )
 from concerto.tables import loader
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 STEP = 21600  # six hours: a year in a tenth of a second
 
 
