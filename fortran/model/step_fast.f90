@@ -51,6 +51,8 @@ module concerto_step_fast
   real(wp), parameter :: lowest_head = -1.0e5_wp  !! m
   real(wp), parameter :: content_change = 0.1_wp  !! largest change of saturation in a sub-step of the soil water
   real(wp), parameter :: no_limit = 1000.0_wp  !! K
+  ! discrimination of 13C, per mil: diffusion, Rubisco, PEP carboxylase, leak from bundle sheaths and its share
+  real(wp), parameter :: diffusion = 4.4_wp, carboxylation = 27.0_wp, pep = -5.7_wp, leak = 30.0_wp, leakiness = 0.4_wp
   real(wp), parameter :: moist_potential = -0.01_wp  !! root zone with water from outside, MPa
 
 contains
@@ -526,9 +528,9 @@ contains
         sun_share(i) = area * (net_sun(i) + leaf_sun(i)) * area_sunlit(i)
         shade_share(i) = area * (net_shade(i) + leaf_shade(i)) * area_shaded(i)
       end do
-      call add_discrimination(n, dt, 4.4_wp, 27.0_wp, -5.7_wp, 30.0_wp, 0.4_wp, sun_share, ci_sun, co2_pressure, &
+      call add_discrimination(n, dt, diffusion, carboxylation, pep, leak, leakiness, sun_share, ci_sun, co2_pressure, &
                               p(1, parameter_c4), state(1, state_day_discrimination))
-      call add_discrimination(n, dt, 4.4_wp, 27.0_wp, -5.7_wp, 30.0_wp, 0.4_wp, shade_share, ci_shade, co2_pressure, &
+      call add_discrimination(n, dt, diffusion, carboxylation, pep, leak, leakiness, shade_share, ci_shade, co2_pressure, &
                               p(1, parameter_c4), state(1, state_day_discrimination))
     end if
     call layer_scalar(n, n_carbon_layer, state(1, state_soil_temperature), head, p(1, parameter_decomposition_q10), &

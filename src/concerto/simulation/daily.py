@@ -360,7 +360,7 @@ class DailyRun:
             If a state variable leaves its bounds.
         """
         from concerto.simulation.output import dataset
-        from concerto.simulation.site import not_converged
+        from concerto.simulation.site import followed, not_converged
 
         tiles, began, warning = self.tiles, time.perf_counter(), {}
         state = "none: plants with full leaves, no soil carbon"
@@ -381,16 +381,19 @@ class DailyRun:
         tiles.worst[:] = 0.0
         count = len(self.days) if self.years is None else int(round(self.years * 365.25))
         source = calendar_days(self.days, count)
+        # nitrogen, isotopes and harvest where they are followed
+        more = [name for name, e in loader.variables("state").items() if e.role == "daily_rate" and e.only_with]
+        names = followed((*OUTPUT, *(name for name in more if name not in OUTPUT)), tiles)
         parts, memory, done = [], None, 0
         with progress(f"{self.site.name}: run", count, quiet) as bar:
             while done < count:  # the record again and again, every day on its own date
                 stop = min(done + len(self.days), count)
                 drivers, memory = daily_drivers(tiles, self.daily[:, :, source[done:stop]], memory)
-                parts.append(tiles.advance_slow(drivers, 1, OUTPUT))
+                parts.append(tiles.advance_slow(drivers, 1, names))
                 bar(stop - done)
                 done = stop
         settle(tiles, memory)
-        results = {name: np.concatenate([part[name] for part in parts]) for name in OUTPUT}
+        results = {name: np.concatenate([part[name] for part in parts]) for name in names}
         finished = time.perf_counter()
         self.summary = self._summary(results, state, spun - began, finished - spun) | warning
         axis = self.days[0] + np.arange(count)
@@ -418,7 +421,7 @@ class DailyRun:
         names = loader.pft_names()
         shares = zip(self.tiles.pft, self.weights, strict=True)
         summary = {
-            "title": f"{self.site.name}: {self.days[0]}, {len(mean['gpp'])} days, carbon only",
+            "title": f"{self.site.name}: {self.days[0]}, {len(mean['gpp'])} daily steps",
             "plant types": ", ".join(f"{names[p]} {100 * w:.0f} %" for p, w in shares),
             "production": "prescribed from the file" if self.gpp == "prescribed" else "daily P-model",
             "spin-up": state,

@@ -28,21 +28,15 @@ OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.r
 )
 
 
-# outputs that only some options make; without them they would be zeros that look like data
-ONLY_WITH = {
-    ("nitrogen", "cn"): ("nitrogen_fixation", "nitrogen_uptake", "net_mineralisation", "nitrification", "nitrous_oxide",
-                         "dinitrogen", "nitrogen_leaching", "harvest_nitrogen"),
-    ("isotopes", "on"): ("respired_carbon", "respired_carbon13", "respired_carbon14"),
-    ("plant_hydraulics", "on"): ("leaf_water_potential", "loss_of_conductivity"),
-    ("crops", "calendar"): ("harvest_carbon",),
-    ("soil_carbon", "cencn"): ("coarse_debris_carbon",),
-}  # fmt: skip
-
-
 def followed(names, tiles) -> tuple[str, ...]:
-    """Those of the outputs that the options of the tiles follow."""
-    idle = {name for (option, choice), made in ONLY_WITH.items() if tiles.option(option) != choice for name in made}
-    return tuple(name for name in names if name not in idle)
+    """Those of the outputs that the options of the tiles make; the others would be zeros that look like data."""
+    entries = loader.variables("diagnostic") | loader.variables("state")
+
+    def made(name):
+        option, _, choice = (entries[name].only_with or "").partition("=")
+        return not option or tiles.option(option) == choice
+
+    return tuple(name for name in names if made(name))
 
 
 def home_temperature(time_local, air_temperature) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from concerto.errors import ConcertoError
 from concerto.forcing.history import History, resolve
 from concerto.forcing.isotopes import air_history
+from concerto.simulation.dynamics import Dynamics, litter_input
 from concerto.simulation.forcing import end_of_day
 from concerto.simulation.progress import progress
 from concerto.simulation.restart import ContinuedRun, write_site_restart
@@ -38,7 +39,6 @@ ABOVE_GROUND = 0.75  # share of wood above ground
 REMOVED = 0.7  # share of above-ground wood that a harvest takes away; the rest is slash
 LASTING = 0.5  # share of the removed wood in products of 100 years, the rest in products of 10
 PRODUCTS = ((1.0 - LASTING, 10.0), (LASTING, 100.0))  # share, life span in years
-SOLVENTS = ("acid", "water", "ethanol")
 RESERVE = 0.5  # labile carbon that the new stand starts with, over carbon of full leaves
 
 
@@ -265,45 +265,6 @@ def harvest(tiles) -> dict[str, np.ndarray]:
         out[f"product{ending}"], out[f"litter{ending}"] = product, litter.sum(axis=1)
     if tiles.option("phenology") != "prescribed":
         tiles.set("leaf_area", np.where(woody, 0.0, tiles.get("leaf_area")))
-    return out
-
-
-def litter_input(tiles, leaf, root, wood, seed) -> np.ndarray:
-    """Dead tissue (tile,), kg m-2 of any element, in the places of the soil pools (tile, place) as the daily step does.
-
-    Layers: leaves and seed by the surface profile, fine roots by that of roots, wood to coarse debris. Nitrogen enters
-    litter pools alone; soil pools with a fixed C:N are not touched.
-    """
-    from concerto.kernels import carbon, microbial, soil_column
-    from concerto.kernels.soil_water import root_fractions
-
-    scheme, get = tiles.option("soil_carbon"), tiles.parameter
-    tissue = dict(litter_leaf=leaf, litter_fine_root=root, litter_wood=wood, litter_seed=seed)
-    quality = dict(metabolic=get("litter_metabolic"), cellulose=get("litter_cellulose"))
-    leaf_litter_cn = get("leaf_cn") / np.maximum(1.0 - get("nitrogen_resorption"), 0.05)
-    leaf_quality, root_quality, _ = carbon.litter_quality(get("litter_lignin"), leaf_litter_cn, get("root_cn"))
-    if scheme == "cencn":
-        layers = loader.layers()["carbon_layer"]
-        thickness = np.array(loader.soil_thickness())
-        roots = root_fractions(get("root_beta"), thickness, loader.layers()["root"])[:, :layers]
-        profiles = soil_column.litter_profiles(roots, thickness=thickness[:layers])
-        above = get("wood_aboveground")
-        pools = soil_column.litter_to_layers(*profiles, **tissue, **quality, wood_aboveground=above)
-        pools = pools.transpose(0, 2, 1).reshape(tiles.n_tile, -1)  # layer runs fastest
-    elif scheme == "mimics":
-        share = microbial.mimics_metabolic_fraction(leaf_quality)
-        pools = np.stack(microbial.mimics_litter_input(share, **tissue), axis=1)
-    elif scheme == "millennial":
-        pools = (leaf + root + wood + seed)[:, None]
-    else:
-        names = [f"{part}_{solvent}_soluble" for part in ("leaf", "root", "wood") for solvent in SOLVENTS]
-        pools = carbon.one_layer_litter(
-            scheme, **tissue, **quality, dpm_rpm_ratio=get("dpm_rpm_ratio"), leaf_lignin_nitrogen=leaf_quality,
-            root_lignin_nitrogen=root_quality, wood_above=get("wood_aboveground"),
-            composition=np.stack([get(name) for name in names], axis=1),
-        )  # fmt: skip
-    out = np.zeros((tiles.n_tile, loader.layers()["soil_carbon"]))
-    out[:, : pools.shape[1]] = pools
     return out
 
 
@@ -564,8 +525,6 @@ class _History:
         total = int((self.end - np.datetime64(f"{self.start:04d}-01-01", "s")).astype(int) // run.site.step_seconds)
         dynamics = None
         if run.tiles.option("vegetation_dynamics") == "lpj":
-            from concerto.simulation.dynamics import Dynamics
-
             dynamics = Dynamics(run.tiles, self.weights)
             for year in range(self.start - len(self.cycle.years), self.start):  # the climate that plants know
                 time, forcing, _ = self.year(year, atmosphere=self.start)
