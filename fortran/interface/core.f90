@@ -26,10 +26,71 @@ contains
     digest = tables_digest
   end subroutine core_digest
 
+  pure subroutine accumulate(n, n_select, n_slot, n_stream, select_column, operation, stream, first_slot, slot_step, &
+                             record, weight, diagnostics, state, output)
+    !! Takes the values of one step into the records that it belongs to.
+    integer, intent(in) :: n  !! tiles of the block
+    integer, intent(in) :: n_select  !! output columns
+    integer, intent(in) :: n_slot  !! places of output for each tile
+    integer, intent(in) :: n_stream  !! streams of records
+    integer, intent(in) :: select_column(n_select)  !! positive: diagnostic column, negative: state column
+    integer, intent(in) :: operation(n_select)  !! 1 weighted sum, 2 smallest, 3 largest, 4 last value
+    integer, intent(in) :: stream(n_select)  !! the stream that a column belongs to
+    integer, intent(in) :: first_slot(n_select)  !! place of the first record
+    integer, intent(in) :: slot_step(n_select)  !! distance from one record to the next
+    integer, intent(in) :: record(n_stream)  !! record of each stream, from 1; 0: none
+    real(wp), intent(in) :: weight(n_stream)  !! factor of this step in a weighted sum
+    real(wp), intent(in) :: diagnostics(n, n_diagnostic_column)  !! units of the table
+    real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
+    real(wp), intent(inout) :: output(n, n_slot)  !! records
+    integer :: k, slot, column
+
+    do k = 1, n_select
+      if (record(stream(k)) < 1) cycle
+      slot = first_slot(k) + (record(stream(k)) - 1) * slot_step(k)
+      column = abs(select_column(k))
+      if (select_column(k) > 0) then
+        call take(n, operation(k), weight(stream(k)), diagnostics(:, column), output(:, slot))
+      else
+        call take(n, operation(k), weight(stream(k)), state(:, column), output(:, slot))
+      end if
+    end do
+  end subroutine accumulate
+
+  pure subroutine take(n, operation, weight, value, record)
+    !! Takes one value of each tile into its record.
+    integer, intent(in) :: n  !! tiles
+    integer, intent(in) :: operation  !! 1 weighted sum, 2 smallest, 3 largest, 4 last value
+    real(wp), intent(in) :: weight  !! factor in a weighted sum
+    real(wp), intent(in) :: value(n)  !! any unit
+    real(wp), intent(inout) :: record(n)  !! its unit, times that of the weight
+    integer :: i
+
+    select case (operation)
+    case (1)
+      do i = 1, n
+        record(i) = record(i) + weight * value(i)
+      end do
+    case (2)
+      do i = 1, n
+        record(i) = min(record(i), value(i))
+      end do
+    case (3)
+      do i = 1, n
+        record(i) = max(record(i), value(i))
+      end do
+    case default
+      do i = 1, n
+        record(i) = value(i)
+      end do
+    end select
+  end subroutine take
+
   subroutine core_advance(n_thread, n_option_given, option_numbers, time_step, nproma, n_block, n_tile, n_cell, n_step, &
                      n_forcing, n_state, n_parameter, n_driver, n_day, record_drivers, &
-                     n_select, n_out, steps_per_output, select_column, end_of_day, &
-                     cell_of_tile, forcing, parameters, state, drivers, output, worst, timed, seconds, failure)
+                     n_select, n_slot, n_stream, select_column, operation, stream, first_slot, slot_step, record_of_step, &
+                     weight_of_step, end_of_day, cell_of_tile, forcing, &
+                     parameters, state, drivers, output, worst, timed, seconds, failure)
     !! Advances all blocks through n_step fast steps. Threads take blocks; a result does not depend on their number.
     !f2py threadsafe
     integer, intent(in) :: n_thread  !! threads
@@ -48,24 +109,29 @@ contains
     integer, intent(in) :: n_day  !! days that drivers has room for
     integer, intent(in) :: record_drivers  !! 1: keep the drivers of each day
     integer, intent(in) :: n_select  !! output columns
-    integer, intent(in) :: n_out  !! output records
-    integer, intent(in) :: steps_per_output  !! fast steps in the mean of one record
+    integer, intent(in) :: n_slot  !! places of output for each tile
+    integer, intent(in) :: n_stream  !! streams of records
     integer, intent(in) :: select_column(n_select)  !! positive: diagnostic column, negative: state column
+    integer, intent(in) :: operation(n_select)  !! 1 weighted sum, 2 smallest, 3 largest, 4 last value
+    integer, intent(in) :: stream(n_select)  !! the stream that a column belongs to
+    integer, intent(in) :: first_slot(n_select)  !! place of the first record
+    integer, intent(in) :: slot_step(n_select)  !! distance from one record to the next
+    integer, intent(in) :: record_of_step(n_stream, n_step)  !! record of this call that a step belongs to, from 1; 0: none
+    real(wp), intent(in) :: weight_of_step(n_stream, n_step)  !! factor of a step in a weighted sum
     integer, intent(in) :: end_of_day(n_step)  !! 1 where the daily step follows
     integer, intent(in) :: cell_of_tile(nproma, n_block)  !! row of the forcing, from 1
     real(wp), intent(in) :: forcing(n_cell, n_forcing, n_step)  !! units of the table
     real(wp), intent(in) :: parameters(nproma, n_parameter, n_block)  !! units of the table
     real(wp), intent(inout) :: state(nproma, n_state, n_block)  !! units of the table
     real(wp), intent(inout) :: drivers(nproma, n_driver, n_block, n_day)  !! drivers of each day that ends
-    real(wp), intent(inout) :: output(n_select, n_tile, n_out)  !! means over the steps of a record
+    real(wp), intent(inout) :: output(nproma, n_slot, n_block)  !! records; they go on from what is there
     real(wp), intent(inout) :: worst(4, n_tile)  !! largest residuals: water kg m-2, energy W m-2, carbon kg m-2, nitrogen kg m-2
     integer, intent(in) :: timed  !! 1: measure the parts of the fast step (one thread)
     real(wp), intent(inout) :: seconds(8)  !! time spent in each part, added up, s
     integer, intent(out) :: failure(4)  !! all 0, or: 1 sizes 2 state, tile, column, step
     type(model_options) :: options
     real(wp) :: diagnostics(nproma, n_diagnostic_column), derived(nproma, n_derived_column), driver(nproma, n_driver_column)
-    integer :: block_number, step, day, i, k, tile, record, status, bad_tile, bad_column, first
-    real(wp) :: weight, value
+    integer :: block_number, step, day, i, k, tile, status, bad_tile, bad_column, first
 
     failure = 0
     if (n_option_given /= n_option .or. n_forcing /= n_forcing_column .or. n_state /= n_state_column &
@@ -78,10 +144,8 @@ contains
       failure(1) = 1
       return
     end if
-    weight = 1.0_wp / real(steps_per_output, wp)
-
     !$omp parallel do num_threads(max(1, n_thread)) schedule(dynamic) default(shared) &
-    !$omp private(block_number, step, day, i, k, tile, record, bad_tile, bad_column, first, diagnostics, derived, driver, value)
+    !$omp private(block_number, step, day, i, k, tile, bad_tile, bad_column, first, diagnostics, derived, driver)
     do block_number = 1, n_block
       first = (block_number - 1) * nproma
       diagnostics = 0.0_wp
@@ -102,23 +166,15 @@ contains
           day = day + 1
           drivers(:, :, block_number, day) = driver
         end if
-        record = (step - 1) / steps_per_output + 1
         do i = 1, min(nproma, n_tile - first)
           tile = first + i
           do k = 1, 4
             worst(k, tile) = max(worst(k, tile), abs(diagnostics(i, residual_columns(k))))
           end do
-          if (record <= n_out) then
-            do k = 1, n_select
-              if (select_column(k) > 0) then
-                value = diagnostics(i, select_column(k))
-              else
-                value = state(i, -select_column(k), block_number)
-              end if
-              output(k, tile, record) = output(k, tile, record) + weight * value
-            end do
-          end if
         end do
+        call accumulate(nproma, n_select, n_slot, n_stream, select_column, operation, stream, first_slot, slot_step, &
+                        record_of_step(:, step), weight_of_step(:, step), diagnostics, state(:, :, block_number), &
+                        output(:, :, block_number))
         if (end_of_day(step) == 1 .or. step == n_step) then
           call check_state(nproma, state(:, :, block_number), bad_tile, bad_column)
           if (bad_tile > 0) then

@@ -43,6 +43,48 @@ def block_size(n_tile: int, nproma: int = 64) -> tuple[int, int]:
 
 
 @dataclass
+class Records:
+    """What one call of the core accumulates, and where.
+
+    Attributes
+    ----------
+    columns : int array (select,), positive: diagnostic, negative: state column
+    operation : int array (select,), 1 weighted sum, 2 smallest, 3 largest, 4 last value
+    stream, first_slot, slot_step : int arrays (select,), stream (from 1), place of the first record, and from one to
+        the next
+    record_of_step : int array (stream, step), record from 1 that a step belongs to; 0: none
+    weight_of_step : array (stream, step), factor of a step in a weighted sum
+    output : array (nproma, slot, block), Fortran order; records go on from what is there
+    """
+
+    columns: np.ndarray
+    operation: np.ndarray
+    stream: np.ndarray
+    first_slot: np.ndarray
+    slot_step: np.ndarray
+    record_of_step: np.ndarray
+    weight_of_step: np.ndarray
+    output: np.ndarray
+
+    @classmethod
+    def plain(cls, tiles, columns, n_step, n_out, steps):
+        """Means over so many steps of every column; a last record that is not full is left out."""
+        n = max(len(columns), 1)
+        record = np.arange(n_step) // steps + 1
+        record[record > n_out] = 0
+        return cls(
+            np.array(columns or [1], dtype=np.int32),
+            np.ones(n, dtype=np.int32),
+            np.ones(n, dtype=np.int32),
+            np.arange(1, n + 1, dtype=np.int32),
+            np.full(n, n, dtype=np.int32),
+            np.asfortranarray(record[None, :].astype(np.int32)),
+            np.full((1, n_step), 1.0 / steps, order="F"),
+            np.zeros((tiles.nproma, n * max(n_out, 1), tiles.n_block), order="F"),
+        )
+
+
+@dataclass
 class Tiles:
     """State, parameters and options of ``n_tile`` tiles.
 
@@ -209,7 +251,17 @@ class Tiles:
                     hint="fill the gaps of the forcing (`concerto check FILE`)",
                 )
 
-    def advance(self, forcing, end_of_day, select=(), steps_per_output=1, describe=None, seconds=None, drivers=None):
+    def advance(
+        self,
+        forcing,
+        end_of_day,
+        select=(),
+        steps_per_output=1,
+        describe=None,
+        seconds=None,
+        drivers=None,
+        records=None,
+    ):
         """Advance all tiles.
 
         Parameters
@@ -224,6 +276,8 @@ class Tiles:
             Time spent in each part of the fast step is added to it (one thread).
         drivers : array (nproma, driver column, block, day), Fortran order, optional
             Filled with the drivers of each day that ends, for :meth:`advance_slow`.
+        records : Records, optional
+            What to accumulate and where, instead of ``select``.
 
         Returns
         -------
@@ -240,13 +294,19 @@ class Tiles:
         columns, shape = self._select(select)
         n_step = forcing.shape[2]
         n_out = n_step // steps_per_output if columns else 0
-        output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
+        if records is None:
+            records = Records.plain(self, columns, n_step, n_out, steps_per_output)
         failure = _core.concerto_interface.core_advance(
             n_thread=max(int(self.threads), 1),
             option_numbers=self._option_numbers,
             time_step=self.time_step,
-            steps_per_output=steps_per_output,
-            select_column=np.array(columns or [1], dtype=np.int32),
+            select_column=records.columns,
+            operation=records.operation,
+            stream=records.stream,
+            first_slot=records.first_slot,
+            slot_step=records.slot_step,
+            record_of_step=records.record_of_step,
+            weight_of_step=records.weight_of_step,
             end_of_day=np.asarray(end_of_day, dtype=np.int32),
             cell_of_tile=self.cell_of_tile,
             forcing=forcing,
@@ -256,13 +316,16 @@ class Tiles:
             if drivers is None
             else drivers,
             record_drivers=int(drivers is not None),
-            output=output,
+            output=records.output,
             worst=self.worst,
             timed=int(seconds is not None),
             seconds=np.zeros(8) if seconds is None else seconds,
         )
         self._refuse(failure, describe, "step")
-        return self._results(output, shape, n_out)
+        if not columns:
+            return {}
+        values = self._unblock(records.output).reshape(self.n_tile, n_out, len(columns)).transpose(2, 0, 1)
+        return self._results(values, shape, n_out)
 
     def advance_slow(self, drivers, cycles=1, select=(), days_per_output=1, solve=False, describe=None, newton=None):
         """Advance plants, soil carbon, nitrogen and isotopes alone, through cycles of recorded daily drivers.
