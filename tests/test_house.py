@@ -24,6 +24,7 @@ SOURCES = sorted(FORTRAN.glob("*/*.f90"))
 # the interface sees everything, nobody sees the interface.
 MAY_USE = {
     "base": set(),
+    "forcing": {"base"},
     "leaf": {"base"},
     "canopy": {"base", "leaf"},
     "soil": {"base"},

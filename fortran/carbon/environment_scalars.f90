@@ -4,7 +4,7 @@ module concerto_environment_scalars
   !! pair.
   !! The others are the functions of SoilR (Sierra et al. 2012, Geosci. Model Dev. 5:1045) for comparison and choice.
   use concerto_kinds, only: wp
-  use concerto_constants, only: freezing_point, latent_heat_fusion, gravity, pi
+  use concerto_constants, only: freezing_point, latent_heat_fusion, gravity, density_water, pi
   implicit none
   private
   public :: layer_scalar, decomposition_scalar
@@ -14,6 +14,11 @@ module concerto_environment_scalars
   public :: moisture_log_potential, moisture_rothc, rothc_deficit_step, moisture_candy, moisture_daycent1, &
     moisture_daycent2, moisture_demeter, moisture_gompertz, moisture_moyano, moisture_skopp, moisture_century
 
+  !> heads at and below which nothing decomposes (-10 MPa, CLM4.5; microbes stop near -14 MPa in mineral soil, Manzoni et
+  !> al. 2012: with -2 MPa litter of deep roots would stay for ever in soil at the wilting point), and above which water
+  !> does not limit (-0.002 MPa), m
+  real(wp), parameter, public :: decomposition_driest = -10.0e6_wp / (density_water * gravity)
+  real(wp), parameter, public :: decomposition_wettest = -2.0e3_wp / (density_water * gravity)
   integer, parameter :: scheme_rothc = 2  !! position of rothc in decomposition.toml and in the option soil_carbon
 
 contains

@@ -15,6 +15,7 @@ module concerto_interface
   private
   public :: core_digest, core_advance, core_slow, core_initialise
 
+  integer, parameter :: first_forcing = 100000  !! columns to select above it are those of the forcing
   integer, parameter :: residual_columns(4) = [diagnostic_residual_water, diagnostic_residual_energy, &
                                                diagnostic_residual_carbon, diagnostic_residual_nitrogen]
 
@@ -27,29 +28,38 @@ contains
   end subroutine core_digest
 
   pure subroutine accumulate(n, n_select, n_slot, n_stream, select_column, operation, stream, first_slot, slot_step, &
-                             record, weight, diagnostics, state, output)
+                             record, weight, n_cell, cell_of_tile, forcing, diagnostics, state, output)
     !! Takes the values of one step into the records that it belongs to.
     integer, intent(in) :: n  !! tiles of the block
     integer, intent(in) :: n_select  !! output columns
     integer, intent(in) :: n_slot  !! places of output for each tile
     integer, intent(in) :: n_stream  !! streams of records
-    integer, intent(in) :: select_column(n_select)  !! positive: diagnostic column, negative: state column
+    integer, intent(in) :: select_column(n_select)  !! diagnostic column; negative: state column; above 100000: forcing column
     integer, intent(in) :: operation(n_select)  !! 1 weighted sum, 2 smallest, 3 largest, 4 last value
     integer, intent(in) :: stream(n_select)  !! the stream that a column belongs to
     integer, intent(in) :: first_slot(n_select)  !! place of the first record
     integer, intent(in) :: slot_step(n_select)  !! distance from one record to the next
     integer, intent(in) :: record(n_stream)  !! record of each stream, from 1; 0: none
     real(wp), intent(in) :: weight(n_stream)  !! factor of this step in a weighted sum
+    integer, intent(in) :: n_cell  !! cells of the forcing
+    integer, intent(in) :: cell_of_tile(n)  !! row of the forcing, from 1
+    real(wp), intent(in) :: forcing(n_cell, n_forcing_column)  !! units of the table
     real(wp), intent(in) :: diagnostics(n, n_diagnostic_column)  !! units of the table
     real(wp), intent(in) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(inout) :: output(n, n_slot)  !! records
-    integer :: k, slot, column
+    integer :: i, k, slot, column
+    real(wp) :: local(n)
 
     do k = 1, n_select
       if (record(stream(k)) < 1) cycle
       slot = first_slot(k) + (record(stream(k)) - 1) * slot_step(k)
       column = abs(select_column(k))
-      if (select_column(k) > 0) then
+      if (column > first_forcing) then
+        do i = 1, n
+          local(i) = forcing(cell_of_tile(i), column - first_forcing)
+        end do
+        call take(n, operation(k), weight(stream(k)), local, output(:, slot))
+      else if (select_column(k) > 0) then
         call take(n, operation(k), weight(stream(k)), diagnostics(:, column), output(:, slot))
       else
         call take(n, operation(k), weight(stream(k)), state(:, column), output(:, slot))
@@ -111,7 +121,7 @@ contains
     integer, intent(in) :: n_select  !! output columns
     integer, intent(in) :: n_slot  !! places of output for each tile
     integer, intent(in) :: n_stream  !! streams of records
-    integer, intent(in) :: select_column(n_select)  !! positive: diagnostic column, negative: state column
+    integer, intent(in) :: select_column(n_select)  !! diagnostic column; negative: state column; above 100000: forcing column
     integer, intent(in) :: operation(n_select)  !! 1 weighted sum, 2 smallest, 3 largest, 4 last value
     integer, intent(in) :: stream(n_select)  !! the stream that a column belongs to
     integer, intent(in) :: first_slot(n_select)  !! place of the first record
@@ -173,8 +183,8 @@ contains
           end do
         end do
         call accumulate(nproma, n_select, n_slot, n_stream, select_column, operation, stream, first_slot, slot_step, &
-                        record_of_step(:, step), weight_of_step(:, step), diagnostics, state(:, :, block_number), &
-                        output(:, :, block_number))
+                        record_of_step(:, step), weight_of_step(:, step), n_cell, cell_of_tile(:, block_number), &
+                        forcing(:, :, step), diagnostics, state(:, :, block_number), output(:, :, block_number))
         if (end_of_day(step) == 1 .or. step == n_step) then
           call check_state(nproma, state(:, :, block_number), bad_tile, bad_column)
           if (bad_tile > 0) then

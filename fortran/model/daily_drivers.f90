@@ -16,7 +16,8 @@ module concerto_daily_drivers
   use concerto_soil_bucket, only: soil_water_bucket
   use concerto_roots, only: root_stress, stress_by_head, stress_by_moisture
   use concerto_vegetation, only: maintenance_response, root_zone_mean
-  use concerto_environment_scalars, only: layer_scalar, decomposition_scalar, rothc_deficit_step
+  use concerto_environment_scalars, only: layer_scalar, decomposition_scalar, rothc_deficit_step, &
+    head_dry => decomposition_driest, head_wet => decomposition_wettest
   implicit none
   private
   public :: daily_drivers
@@ -55,8 +56,6 @@ module concerto_daily_drivers
   integer, parameter :: topsoil_layers = 5  !! layers that a one-layer carbon scheme sees (0.28 m)
   real(wp), parameter :: taken = 0.9_wp  !! of the water in a layer that a day may take
   real(wp), parameter :: lowest_head = -1.0e5_wp  !! m
-  real(wp), parameter :: head_dry = -2.0e6_wp / (density_water * gravity)  !! as in step_fast, m
-  real(wp), parameter :: head_wet = -2.0e3_wp / (density_water * gravity)  !! as in step_fast, m
 
 contains
 

@@ -223,19 +223,20 @@ contains
     end do
   end subroutine tracers_add
 
-  subroutine tracers_solve(n, derived, sums, state)
+  subroutine tracers_solve(n, p, derived, sums, state)
     !! Sets the isotopes of wood and soil so that the measured cycle would have closed.
     integer, intent(in) :: n  !! tiles in the block
+    real(wp), intent(in) :: p(n, n_parameter_column)  !! parameters, units of the table
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
     type(slow_sums), intent(in) :: sums  !! of the cycle
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
-    real(wp), allocatable :: transfer(:, :, :), tracer(:, :, :), factor(:, :, :)
+    real(wp), allocatable :: transfer(:, :, :), tracer(:, :, :), factor(:, :, :), short(:, :, :)
     real(wp) :: correction(n), gained, out, first, second, middle
     integer :: i, isotope, layer, pool, layers, size_of_scheme, column
 
     layers = size(sums%tracer_start, 2)
     size_of_scheme = size(sums%tracer_start, 3)
-    allocate (tracer(n, layers, size_of_scheme), factor(n, layers, size_of_scheme), &
+    allocate (tracer(n, layers, size_of_scheme), factor(n, layers, size_of_scheme), short(n, layers, size_of_scheme), &
               transfer(n, size_of_scheme, size_of_scheme))
     call take(n, size_of_scheme**2, derived(1, derived_decomposition_transfer), transfer)
     do isotope = 1, 2
@@ -244,8 +245,11 @@ contains
           tracer(:, layer, pool) = state(:, soil_tracer(isotope) + (pool - 1) * layers + layer - 1)
         end do
       end do
+      call shortfall(n, layers * size_of_scheme, p(1, parameter_soil_age), sums%day, sums%tracer_loss(:, :, :, isotope), &
+                     sums%tracer_start(:, :, :, isotope), tracer, short)
+      short = short + sums%tracer_decay(:, :, :, isotope)
       call flux_weighted_equilibrium(n, layers, size_of_scheme, slowest, transfer, sums%tracer_input(:, :, :, isotope), &
-                                     sums%tracer_loss(:, :, :, isotope), sums%tracer_decay(:, :, :, isotope), &
+                                     sums%tracer_loss(:, :, :, isotope), short, &
                                      sums%tracer_down(:, :, :, isotope), sums%tracer_up(:, :, :, isotope), &
                                      sums%tracer_start(:, :, :, isotope), tracer, factor, correction)
       do pool = 1, size_of_scheme
@@ -277,7 +281,7 @@ contains
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
     type(slow_sums), intent(inout) :: sums  !! of the cycle; out: how the solution of a microbial scheme went
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
-    real(wp), allocatable :: factor(:, :, :), none(:, :, :), litter_transfer(:, :, :), scalar(:, :, :), input(:, :, :)
+    real(wp), allocatable :: factor(:, :, :), short(:, :, :), litter_transfer(:, :, :), scalar(:, :, :), input(:, :, :)
     real(wp) :: correction(n), wood_factor(n, 2), share(n), respiration(n), residual(n), before(n, 2)
     real(wp) :: loss(n), ratio
     integer :: i, k
@@ -302,18 +306,21 @@ contains
     end do
     select case (options%soil_carbon)
     case (soil_carbon_cencn)
-      allocate (none(n, n_carbon_layer, pools), source=0.0_wp)
-      allocate (factor, mold=none)
+      allocate (factor(n, n_carbon_layer, pools), short(n, n_carbon_layer, pools))
+      call shortfall(n, n_carbon_layer * pools, p(1, parameter_soil_age), sums%day, sums%loss, sums%start, &
+                     state(1, state_soil_carbon), short)
       call flux_weighted_equilibrium(n, n_carbon_layer, pools, slowest, derived(1, derived_decomposition_transfer), &
-                                     sums%input, sums%loss, none, sums%down, sums%up, sums%start, &
+                                     sums%input, sums%loss, short, sums%down, sums%up, sums%start, &
                                      state(1, state_soil_carbon), factor, correction)
       if (options%nitrogen == nitrogen_cn) then
         ! nitrogen of litter flows as its carbon does; what soil pools hold follows from their carbon
         allocate (litter_transfer(n, pools, pools))
         call take(n, pools * pools, derived(1, derived_decomposition_transfer), litter_transfer)
         litter_transfer(:, 4:6, :) = 0.0_wp
+        call shortfall(n, n_carbon_layer * pools, p(1, parameter_soil_age), sums%day, sums%nitrogen_loss, &
+                       sums%nitrogen_start, state(1, state_soil_nitrogen), short)
         call flux_weighted_equilibrium(n, n_carbon_layer, pools, slowest, litter_transfer, sums%nitrogen_input, &
-                                       sums%nitrogen_loss, none, sums%nitrogen_down, sums%nitrogen_up, sums%nitrogen_start, &
+                                       sums%nitrogen_loss, short, sums%nitrogen_down, sums%nitrogen_up, sums%nitrogen_start, &
                                        state(1, state_soil_nitrogen), factor, correction)
         call set_soil_nitrogen(n, n_carbon_layer, pools, p(1, parameter_soil_cn_active), state(1, state_soil_carbon), &
                                state(1, state_soil_nitrogen))
@@ -330,8 +337,32 @@ contains
                               derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), scalar, &
                               input, state(1, state_soil_carbon), respiration, residual)
     end select
-    if (options%isotopes == isotopes_on) call tracers_solve(n, derived, sums, state)
+    if (options%isotopes == isotopes_on) call tracers_solve(n, p, derived, sums, state)
   end subroutine sums_solve
+
+  pure subroutine shortfall(n, n_pool, age, day, loss, start, end, lost)
+    !! What keeps a pool from a balance that it would take longer than the age of the soil to reach: with turnover time t
+    !! it has come to 1 - exp(-age / t) of it, as if it lost 1 / (t (exp(age / t) - 1)) of itself besides.
+    integer, intent(in) :: n  !! tiles in the block
+    integer, intent(in) :: n_pool  !! pools, of all layers
+    real(wp), intent(in) :: age(n)  !! age of the soil, yr
+    integer, intent(in) :: day  !! days of the cycle
+    real(wp), intent(in) :: loss(n, n_pool)  !! what decomposed in the cycle, kg m-2
+    real(wp), intent(in) :: start(n, n_pool)  !! pools at the start of the cycle, kg m-2
+    real(wp), intent(in) :: end(n, n_pool)  !! pools at its end, kg m-2
+    real(wp), intent(out) :: lost(n, n_pool)  !! kg m-2 in the cycle
+    integer :: i, k
+    real(wp) :: middle, cycles, ratio
+
+    do k = 1, n_pool
+      do i = 1, n
+        middle = 0.5_wp * (start(i, k) + end(i, k))
+        cycles = age(i) * 365.25_wp / real(day, wp)
+        ratio = min(max(cycles * loss(i, k) / max(middle, 1.0e-290_wp), 1.0e-6_wp), 100.0_wp)
+        lost(i, k) = middle / cycles * ratio / (exp(ratio) - 1.0_wp)
+      end do
+    end do
+  end subroutine shortfall
 
   subroutine solve_mimics(n, p, sums, state)
     !! Newton's method for the microbial pools.
@@ -412,6 +443,7 @@ contains
       end do
     end do
   end subroutine solve_millennial
+
   subroutine take(n, n_column, from, to)
     !! Copies columns, whatever ranks the arrays have.
     integer, intent(in) :: n  !! tiles in the block

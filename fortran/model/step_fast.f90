@@ -33,7 +33,8 @@ module concerto_step_fast
   use concerto_vegetation, only: maintenance_respiration, maintenance_response, root_zone_mean
   use concerto_isotopes, only: add_discrimination
   use concerto_step_slow, only: carbon_totals
-  use concerto_environment_scalars, only: layer_scalar, decomposition_scalar
+  use concerto_environment_scalars, only: layer_scalar, decomposition_scalar, &
+    head_dry => decomposition_driest, head_wet => decomposition_wettest
   implicit none
   private
   public :: step_fast
@@ -44,8 +45,6 @@ module concerto_step_fast
                         section_heat = 5, section_soil_water = 6, section_carbon = 7, section_budgets = 8
   integer, parameter :: sweeps = 6  !! of the energy balance
   integer, parameter :: decomposition_layers = 5  !! soil layers that a one-layer carbon scheme sees (0.28 m)
-  real(wp), parameter :: head_dry = -2.0e6_wp / (density_water * gravity)  !! nothing decomposes, m (-2 MPa)
-  real(wp), parameter :: head_wet = -2.0e3_wp / (density_water * gravity)  !! water does not limit, m (-0.002 MPa)
   real(wp), parameter :: top_share = 0.5_wp  !! part of the first layer's water that may evaporate; the rest is left to roots
   real(wp), parameter :: surface_layer = 0.015_wp  !! largest dry surface layer, m
   real(wp), parameter :: lowest_head = -1.0e5_wp  !! m

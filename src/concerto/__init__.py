@@ -4,8 +4,10 @@ __version__ = "0.1.0"
 
 
 PUBLIC = {
+    "Simulation": "concerto.simulation.run",
     "Tiles": "concerto.simulation.tiles",
     "open_daily": "concerto.simulation.daily",
+    "open_run": "concerto.simulation.streams",
     "open_site": "concerto.simulation.site",
     "read_restart": "concerto.simulation.restart",
     "transient": "concerto.simulation.transient",

@@ -216,7 +216,7 @@ def spinup(
     file: Path,
     /,
     *,
-    out: Path,
+    out: Path | None = None,
     pft: str | None = None,
     set: Words = (),
     option: Words = (),
@@ -232,18 +232,19 @@ def spinup(
 ):
     """Bring one flux tower to the equilibrium of its own forcing and write a restart file; runs nothing else.
 
-    Ends with code 3 if a tile did not converge; the file is then marked so.
+    Ends with code 3 if a tile did not converge; the file is then marked so. For a configuration: its phases up to the
+    first spin-up, which leaves state_<phase>.nc in the output folder.
 
     Parameters
     ----------
     file
-        Tower file.
+        Tower file, or configuration (YAML).
     out
-        Restart file to write (NetCDF), for `concerto site --restart`.
+        Restart file to write (NetCDF), for `concerto site --restart`; of a configuration: the output folder.
     pft
         Plant functional type, or a mixture (default: from the IGBP class).
     set
-        Parameters, NAME=VALUE; see `concerto params`.
+        Parameters, NAME=VALUE; see `concerto params`. Of a configuration: section.key=value.
     option
         Schemes, NAME=CHOICE; see `concerto params --options`.
     soil
@@ -267,6 +268,17 @@ def spinup(
     --------
     concerto spinup FI-Hyy_2005-2007.nc --out state.nc
     """
+    if _is_config(file):
+        from concerto.config import load
+
+        first = next((phase.name for phase in load(file, list(set)).phases if phase.kind == "spinup"), None)
+        if first is None:
+            raise ConcertoError(f"{file} has no phase of kind spinup", hint="add one to phases, or use `concerto run`")
+        folder = [f"output.folder={out.absolute()}"] if out else []
+        _run_config(file, list(set) + folder, fresh=False, until=first, report=None, quiet=quiet, as_json=json_)
+        return
+    if out is None:
+        raise ConcertoError("--out is missing", hint="name the restart file to write")
     parameters, options = _pairs(set, "set"), _pairs(option, "option")
     given = facts.given() if facts else {}
     from concerto.simulation.restart import spinup_command
@@ -288,7 +300,7 @@ def spinup(
         **given,
     )
     if failed is not None:
-        _complain(*failed, code=3)
+        sys.exit(_tell(*failed, code=3))
 
 
 @app.command
@@ -499,22 +511,36 @@ def check(
     file: Path,
     /,
     *,
+    set: Words = (),
+    ranks: Annotated[tuple[int, ...], Parameter(consume_multiple=True, show_default=False)] = (1, 2, 16, 128),
     facts: Facts = None,
     json_: Json = False,
 ):
-    """Validate a tower file: says what would be used, derived, filled or refused; runs nothing.
+    """Validate a tower file or a configuration: says what would be used, derived, filled or refused; runs nothing.
+
+    For a configuration also: cells, tiles, memory and run time by number of ranks, size of the output.
 
     Parameters
     ----------
     file
-        Tower file.
+        Tower file, or configuration (YAML).
+    set
+        For a configuration: values that win over the file, such as domain.resolution=1.
+    ranks
+        For a configuration: numbers of ranks to estimate for.
     json_
         Print as JSON.
 
     Examples
     --------
     concerto check FI-Hyy_2005-2007.nc
+    concerto check examples/globe/globe.yaml --ranks 2 64
     """
+    if _is_config(file):
+        from concerto.simulation.plan import check_config
+
+        check_config(file, list(set), ranks=ranks, as_json=json_)
+        return
     from concerto.simulation.site import describe_input
 
     lines, found = describe_input(file, **(facts.given() if facts else {}))
@@ -523,6 +549,90 @@ def check(
     else:
         for line in lines:
             print(line)
+
+
+@app.command
+def run(
+    config: Path,
+    /,
+    *,
+    set: Words = (),
+    out: Path | None = None,
+    fresh: Flag = False,
+    until: str | None = None,
+    report: Path | None = None,
+    quiet: Flag = False,
+    json_: Json = False,
+):
+    """Run a grid or a list of places from a configuration; the same command under mpirun.
+
+    Started again on the same output folder, it goes on from the last checkpoint, on any number of ranks, to the same
+    bits. SIGTERM, SIGUSR1 and SIGUSR2 lead to a checkpoint and a clean end with code 75.
+
+    Parameters
+    ----------
+    config
+        Configuration file (YAML).
+    set
+        Values that win over the file, such as parallel.threads=2 or phases.historical.years=[1901,1950].
+    out
+        Output folder (wins over output.folder; relative to the present folder).
+    fresh
+        Start anew: outputs of an earlier run in that folder are removed.
+    until
+        Name of the phase to stop after.
+    report
+        HTML page with maps to write at the end.
+    quiet
+        No progress and no table.
+    json_
+        Print the closing table as JSON.
+
+    Examples
+    --------
+    mpirun -n 2 concerto run examples/globe/globe.yaml --report globe.html
+    """
+    overrides = list(set) + ([f"output.folder={out.absolute()}"] if out else [])
+    _page(report, config)
+    _run_config(config, overrides, fresh=fresh, until=until, report=report, quiet=quiet, as_json=json_)
+
+
+def _run_config(config, overrides, *, fresh, until, report, quiet, as_json) -> None:
+    """The gridded run on all ranks; an exception on one of them ends all with one message."""
+    from concerto.simulation.parallel import start, together
+    from concerto.simulation.run import STOPPED, Simulation, Stopped
+
+    ranks, simulations = start(), []
+
+    def notice():
+        return simulations[0].notice() if simulations else None
+
+    with together(ranks, _explain, notice):
+        simulation = Simulation(config, overrides, ranks, quiet=quiet or as_json)
+        simulations.append(simulation)
+        try:
+            summary = simulation.run(fresh=fresh, until=until)
+        except Stopped as stopped:
+            if ranks.first:
+                print(f"concerto: stopped {stopped}; the same command goes on from there", file=sys.stderr)
+            sys.exit(STOPPED)
+        if not ranks.first:
+            return
+        if report is not None:
+            from concerto.evaluation.globe_report import write_globe_report
+
+            write_globe_report(report, simulation.folder)
+            summary["report"] = str(report)
+        if as_json:
+            print(json.dumps(summary))
+        elif not quiet:
+            from concerto.simulation.progress import print_summary
+
+            print_summary(summary)
+
+
+def _is_config(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 @app.command
@@ -580,9 +690,9 @@ def report(
     Parameters
     ----------
     run
-        Output of `concerto site`.
+        Output of `concerto site`, or the folder of `concerto run`.
     out
-        HTML page to write (default: the name of the run with .html).
+        HTML page to write (default: the name of the run with .html, or report.html in the folder).
     obs
         The tower file, NetCDF or CSV, for scores and figures.
     training
@@ -592,6 +702,14 @@ def report(
     --------
     concerto report hyytiala.nc --obs FI-Hyy_2005-2007.nc --out hyytiala.html
     """
+    if run.is_dir():
+        from concerto.evaluation.globe_report import write_globe_report
+
+        target = out or run / "report.html"
+        _page(target)
+        write_globe_report(target, run)
+        print(target)
+        return
     from concerto.evaluation.report import write_report
 
     target = out or run.with_suffix(".html")
@@ -699,15 +817,15 @@ def demo(
     demo_command(out, years, threads)
 
 
-def _complain(message: str, hint: str | None = None, code: int = 2) -> None:
-    """One sentence and its hint to standard error, then the end."""
+def _tell(message: str, hint: str | None = None, code: int = 2) -> int:
+    """One sentence and its hint to standard error; returns the exit code."""
     try:
         print(f"concerto: {message}", file=sys.stderr)
         if hint:
             print(f"  hint: {hint}", file=sys.stderr)
     except OSError:  # nobody listens
         pass
-    sys.exit(code)
+    return code
 
 
 def _usage(error: CycloptsError) -> tuple[str, str]:
@@ -731,49 +849,52 @@ def _usage(error: CycloptsError) -> tuple[str, str]:
     return text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text, hint
 
 
-def main() -> None:
-    """Entry point: every failure is one clear sentence on standard error and a non-zero exit code.
+def _explain(error: BaseException) -> int:
+    """One sentence on standard error for an exception; its exit code.
 
     2: a fault in the input, the options or the machine (no space, no permission); 70: a bug of concerto, with its
     traceback if CONCERTO_DEBUG=1; 130: interrupted; 141: the reader of a pipe went away.
     """
     debug = os.environ.get("CONCERTO_DEBUG", "") not in ("", "0")
-    if not debug and not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries; concerto has its own words for its own concerns
-    try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except ConcertoError as error:
-        _complain(error.message, error.hint)
-    except CycloptsError as error:
-        _complain(*_usage(error))
-    except KeyboardInterrupt:
-        _complain("interrupted", code=130)
-    except BrokenPipeError:
+    if isinstance(error, ConcertoError):
+        return _tell(error.message, error.hint)
+    if isinstance(error, CycloptsError):
+        return _tell(*_usage(error))
+    if isinstance(error, KeyboardInterrupt):
+        return _tell("interrupted", code=130)
+    if isinstance(error, BrokenPipeError):
         # Python would complain once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except MemoryError as error:
-        if debug:
-            raise
-        _complain(
-            f"not enough memory ({error})" if str(error) else "not enough memory", "use a shorter record or fewer tiles"
-        )
-    except OSError as error:
-        if debug:
-            raise
+        return 141
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        words = f"not enough memory ({error})" if str(error) else "not enough memory"
+        return _tell(words, "use a shorter record, fewer tiles or more ranks")
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         try:
             sys.stdout.flush()
         except OSError:  # it was standard output itself
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _complain(f"{where}{error.strerror or error}", "check the path, the permissions and the space on the disk")
-    except Exception as error:
-        if debug:
-            raise
-        text = " ".join(str(error).split())[:200]
-        _complain(
-            f"internal error: {type(error).__name__}: {text}; please report",
-            "CONCERTO_DEBUG=1 shows where it happened",
-            code=70,
-        )
+        hint = "check the path, the permissions and the space on the disk"
+        return _tell(f"{where}{error.strerror or error}", hint)
+    text = " ".join(str(error).split())[:200]
+    words = f"internal error: {type(error).__name__}: {text}; please report"
+    return _tell(words, "CONCERTO_DEBUG=1 shows where it happened", code=70)
+
+
+def main() -> None:
+    """Entry point: every failure is one clear sentence on standard error and a non-zero exit code."""
+    if os.environ.get("CONCERTO_DEBUG", "") in ("", "0") and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; concerto has its own words for its own concerns
+    try:
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        from concerto.simulation.parallel import launcher_rank
+
+        # what goes wrong before the ranks know each other goes wrong on all of them
+        sys.exit(_explain(error) if launcher_rank() == 0 else 2)

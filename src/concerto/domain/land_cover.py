@@ -1,6 +1,6 @@
 """From land-cover class to plant functional types, by climate.
 
-An IGBP class stands for groups of plants (broadleaf evergreen tree, grass ...);
+A class of the IGBP or the ESA CCI legend stands for groups of plants (broadleaf evergreen tree, grass ...);
 one climate rule turns each group into types: limits of Bonan et al. 2002
 (Global Biogeochem. Cycles 16, 1021) for trees and shrubs, growing degree days
 for arctic grass, and the months warm and wet enough for C4 grass (Still et al.
@@ -47,6 +47,75 @@ IGBP_GROUPS = {
     "BSV": {"grass": 10, "shrub_bd": 5, "bare": 85},
     "WAT": {},
 }
+# Per cent of each class of the ESA CCI legend: generic table of Poulter et al. (2015, Geosci. Model Dev. 8, 2315),
+# table 2. Their natural grass is grass here, their managed grass crop; the built area counts as bare ground.
+ESA_CCI_GROUPS = {
+    10: {"crop": 100},
+    11: {"crop": 100},
+    12: {"shrub_bd": 50, "crop": 50},
+    20: {"crop": 100},
+    30: {"tree_be": 5, "tree_bd": 5, "shrub_be": 5, "shrub_bd": 5, "shrub_ne": 5, "grass": 15, "crop": 60},
+    40: {"tree_be": 5, "tree_bd": 5, "shrub_be": 7.5, "shrub_bd": 10, "shrub_ne": 7.5, "grass": 25, "crop": 40},
+    50: {"tree_be": 90, "shrub_be": 5, "shrub_bd": 5},
+    60: {"tree_bd": 70, "shrub_bd": 15, "grass": 15},
+    61: {"tree_bd": 70, "shrub_bd": 15, "grass": 15},
+    62: {"tree_bd": 30, "shrub_bd": 25, "grass": 35, "bare": 10},
+    70: {"tree_ne": 70, "shrub_be": 5, "shrub_bd": 5, "shrub_ne": 5, "grass": 15},
+    71: {"tree_ne": 70, "shrub_be": 5, "shrub_bd": 5, "shrub_ne": 5, "grass": 15},
+    72: {"tree_ne": 30, "shrub_bd": 5, "shrub_ne": 5, "grass": 30, "bare": 30},
+    80: {"tree_nd": 70, "shrub_be": 5, "shrub_bd": 5, "shrub_ne": 5, "grass": 15},
+    81: {"tree_nd": 70, "shrub_be": 5, "shrub_bd": 5, "shrub_ne": 5, "grass": 15},
+    82: {"tree_nd": 30, "shrub_bd": 5, "shrub_ne": 5, "grass": 30, "bare": 30},
+    90: {
+        "tree_bd": 30,
+        "tree_ne": 20,
+        "tree_nd": 10,
+        "shrub_be": 5,
+        "shrub_bd": 5,
+        "shrub_ne": 5,
+        "grass": 15,
+        "bare": 10,
+    },
+    100: {
+        "tree_be": 10,
+        "tree_bd": 20,
+        "tree_ne": 5,
+        "tree_nd": 5,
+        "shrub_be": 5,
+        "shrub_bd": 10,
+        "shrub_ne": 5,
+        "grass": 40,
+    },
+    110: {"tree_be": 5, "tree_bd": 10, "tree_ne": 5, "shrub_be": 5, "shrub_bd": 10, "shrub_ne": 5, "grass": 60},
+    120: {"shrub_be": 20, "shrub_bd": 20, "shrub_ne": 20, "grass": 20, "bare": 20},
+    121: {"shrub_be": 30, "shrub_ne": 30, "grass": 20, "bare": 20},
+    122: {"shrub_bd": 60, "grass": 20, "bare": 20},
+    130: {"grass": 60, "bare": 40},
+    140: {"grass": 60, "bare": 40},
+    150: {
+        "tree_be": 1,
+        "tree_bd": 3,
+        "tree_ne": 1,
+        "shrub_be": 1,
+        "shrub_bd": 3,
+        "shrub_ne": 1,
+        "grass": 5,
+        "bare": 85,
+    },
+    151: {"tree_bd": 2, "tree_ne": 6, "tree_nd": 2, "grass": 5, "bare": 85},
+    152: {"shrub_be": 2, "shrub_bd": 6, "shrub_ne": 2, "grass": 5, "bare": 85},
+    153: {"grass": 15, "bare": 85},
+    160: {"tree_be": 30, "tree_bd": 30, "grass": 20, "water": 20},
+    170: {"tree_be": 60, "shrub_be": 20, "water": 20},
+    180: {"tree_bd": 5, "tree_ne": 10, "shrub_bd": 10, "shrub_ne": 5, "grass": 40, "water": 30},
+    190: {"tree_bd": 2.5, "tree_ne": 2.5, "grass": 15, "urban": 75, "water": 5},
+    200: {"bare": 100},
+    201: {"bare": 100},
+    202: {"bare": 100},
+    210: {"water": 100},
+    220: {"snow_ice": 100},
+}
+ESA_CCI_CODES = tuple(ESA_CCI_GROUPS)
 # A tower stands in one stand: forest, grass, wetland and crop sites have their first group alone.
 SITE_GROUPS = {
     "ENF": {"tree_ne": 1}, "EBF": {"tree_be": 1}, "DNF": {"tree_nd": 1}, "DBF": {"tree_bd": 1},
@@ -103,6 +172,45 @@ def c4_share(temperature, precipitation):
         warm = ((temperature > 22.0) & wet).sum(axis=-1)
         growing = ((temperature > 10.0) & wet).sum(axis=-1)
     return np.where(growing > 0, warm / np.maximum(growing, 1), 0.0)
+
+
+def monthly_climate(temperature, precipitation) -> Climate:
+    """Climate of the rule from a monthly climatology.
+
+    Parameters
+    ----------
+    temperature : array (..., 12)
+        Monthly means, degC.
+    precipitation : array (..., 12)
+        Monthly totals, mm.
+
+    Returns
+    -------
+    Climate
+        Arrays of shape (...). Degree days are those of daily means between which the months are interpolated
+        linearly (a mean month stands at its middle), of a year of 365 days.
+
+    Examples
+    --------
+    >>> climate = monthly_climate([15.0] * 12, [50.0] * 12)
+    >>> float(climate.gdd5), float(climate.c4_share)
+    (3650.0, 0.0)
+    """
+    temperature, precipitation = np.asarray(temperature, dtype=float), np.asarray(precipitation, dtype=float)
+    lengths = np.array([31.0, 28.0, 31.0, 30.0, 31.0, 30.0, 31.0, 31.0, 30.0, 31.0, 30.0, 31.0])
+    middle = np.cumsum(lengths) - 0.5 * lengths
+    degree_days = np.zeros(temperature.shape[:-1])
+    for day in np.arange(365) + 0.5:
+        after = int(np.searchsorted(middle, day)) % 12
+        before = (after - 1) % 12
+        apart = (middle[after] - middle[before]) % 365.0
+        share = ((day - middle[before]) % 365.0) / apart
+        mean = (1.0 - share) * temperature[..., before] + share * temperature[..., after]
+        degree_days += np.maximum(mean - 5.0, 0.0)
+    share = c4_share(
+        temperature, precipitation / lengths * MEAN_MONTH_DAYS
+    )  # months of equal length: rates are compared
+    return Climate(temperature.min(axis=-1), temperature.max(axis=-1), degree_days, share)
 
 
 def site_climate(site) -> Climate:
@@ -210,16 +318,99 @@ def igbp_to_pft(fractions, climate: Climate) -> np.ndarray:
     array (..., 17)
         By type; the sum is 1 where there is land other than ice and water, else 0.
     """
+    return _crosswalk(fractions, [IGBP_GROUPS[code] for code in IGBP_CODES], climate)
+
+
+def esa_cci_to_pft(fractions, climate: Climate) -> np.ndarray:
+    """Fractions of the ESA CCI land-cover classes to fractions of the 17 types, on any grid.
+
+    Parameters
+    ----------
+    fractions : array (..., class)
+        Cover by class in the order of `ESA_CCI_CODES`.
+    climate : Climate
+        Arrays of shape (...).
+
+    Returns
+    -------
+    array (..., 17)
+        By type, as shares of the land without ice and water (the sum is 1, or 0 where there is no such land).
+
+    Examples
+    --------
+    >>> cover = np.zeros(len(ESA_CCI_CODES))
+    >>> cover[ESA_CCI_CODES.index(50)] = 1.0  # broadleaf evergreen trees
+    >>> float(esa_cci_to_pft(cover, Climate(20.0, 28.0, 7000.0, 0.5))[4])
+    0.9
+    """
+    return _crosswalk(fractions, list(ESA_CCI_GROUPS.values()), climate)
+
+
+def ice_and_water(kind: str, fractions) -> tuple[np.ndarray, np.ndarray]:
+    """Ice and water in a cover.
+
+    Parameters
+    ----------
+    kind : str
+        igbp or esa_cci.
+    fractions : array (..., class)
+        Cover by class, as for :func:`igbp_to_pft` or :func:`esa_cci_to_pft`.
+
+    Returns
+    -------
+    ice, water : array (...)
+        Shares of the area that the fractions stand for. Mosaics of the ESA CCI legend hold some water.
+
+    Examples
+    --------
+    >>> ice, water = ice_and_water("igbp", [0.0] * 14 + [0.25, 0.5, 0.25])
+    >>> float(ice), float(water)
+    (0.25, 0.25)
+    """
     fractions = np.asarray(fractions, dtype=float)
+    if kind == "igbp":
+        return fractions[..., IGBP_CODES.index("SNO")], fractions[..., IGBP_CODES.index("WAT")]
+    rows = ESA_CCI_GROUPS.values()
+    return tuple(fractions @ (np.array([row.get(name, 0) for row in rows]) / 100.0) for name in ("snow_ice", "water"))
+
+
+def _crosswalk(fractions, classes, climate: Climate) -> np.ndarray:
+    """Types (..., 17) of a cover (..., class), each class a dict of group to per cent; see the callers."""
+    fractions = np.asarray(fractions, dtype=float)
+    shares: dict[str, dict[int, np.ndarray]] = {}
     out = np.zeros(fractions.shape[:-1] + (N_PFT,))
-    for k, code in enumerate(IGBP_CODES):
-        groups = IGBP_GROUPS[code]
-        total = sum(groups.values())
+    for k, groups in enumerate(classes):
+        if not fractions[..., k].any():
+            continue
+        total = 100.0 if groups.keys() & {"water", "snow_ice"} else sum(groups.values())
         for group, per_cent in groups.items():
-            for pft, share in split_group(group, climate).items():
+            if group in ("water", "snow_ice"):
+                continue
+            group = "bare" if group == "urban" else group
+            if group not in shares:
+                shares[group] = split_group(group, climate)
+            for pft, share in shares[group].items():
                 out[..., pft] += fractions[..., k] * (per_cent / total) * share
     total = out.sum(axis=-1, keepdims=True)
     return np.divide(out, total, out=np.zeros_like(out), where=total > 0.0)
+
+
+def stand_groups(igbp: str, canopy_height: float | None = None) -> dict[str, float]:
+    """Plant groups of one stand (a flux tower, a point) of an IGBP class, and their weights; see `site_mixture`.
+
+    Examples
+    --------
+    >>> stand_groups("SAV", canopy_height=0.8)
+    {'grass': 75}
+    """
+    groups = SITE_GROUPS.get(igbp)
+    if groups is None:
+        groups = {group: share for group, share in IGBP_GROUPS[igbp].items() if group != "bare" or igbp == "BSV"}
+        if igbp in ("SAV", "WSA", "CVM"):
+            groups = {group: share for group, share in groups.items() if not group.startswith("shrub")}
+            if canopy_height is not None and canopy_height < TREE_HEIGHT:
+                groups.pop("tree_x")
+    return groups
 
 
 def site_mixture(site, pft=None) -> list[tuple[int, float]]:
@@ -254,15 +445,7 @@ def site_mixture(site, pft=None) -> list[tuple[int, float]]:
             f"{site.name}: no land-cover class is known, so no plant functional type can be chosen.",
             hint="Give igbp (such as ENF) or pft (such as needle_evergreen_temperate).",
         )
-    groups = SITE_GROUPS.get(site.igbp)
-    if groups is None:
-        groups = {
-            group: share for group, share in IGBP_GROUPS[site.igbp].items() if group != "bare" or site.igbp == "BSV"
-        }
-        if site.igbp in ("SAV", "WSA", "CVM"):
-            groups = {group: share for group, share in groups.items() if not group.startswith("shrub")}
-            if site.canopy_height is not None and site.canopy_height < TREE_HEIGHT:
-                groups.pop("tree_x")
+    groups = stand_groups(site.igbp, site.canopy_height)
     if not groups:
         raise ConcertoError(
             f"{site.name}: the land-cover class {site.igbp} has no vegetation.",

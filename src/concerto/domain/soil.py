@@ -144,3 +144,37 @@ def texture_class(sand, clay):
         default="medium",
     )
     return names
+
+
+def soil_parameters(names, sand=None, clay=None) -> dict[str, np.ndarray]:
+    """Parameters of the model from texture classes.
+
+    Parameters
+    ----------
+    names : array_like of str (cell,)
+        Of :func:`soil_classes`.
+    sand, clay : array (cell,), optional
+        Measured composition, per cent, in place of the mean of the class (finite values only).
+
+    Returns
+    -------
+    dict of array (cell,)
+        theta_sat, theta_res (m3 m-3), k_sat (m s-1), sand, clay (%), vg_alpha (m-1), vg_n, vg_l: the names of the
+        parameter table.
+
+    Examples
+    --------
+    >>> soil_parameters(["coarse", "medium"])["vg_alpha"].tolist()
+    [3.83, 3.14]
+    """
+    unique, inverse = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    classes = [soil_class(str(name)) for name in unique]
+    inverse = inverse.reshape(-1)
+    out = {}
+    for name in ("theta_sat", "theta_res", "k_sat", "sand", "clay", "vg_alpha", "vg_n", "vg_l"):
+        out[name] = np.array([getattr(c, name.removeprefix("vg_")) for c in classes])[inverse]
+    for name, values in (("sand", sand), ("clay", clay)):
+        if values is not None:
+            values = np.asarray(values, dtype=float)
+            out[name] = np.where(np.isfinite(values), values, out[name])
+    return out

@@ -115,6 +115,35 @@ def _lookup(unit, table):
     return None
 
 
+# Gridded products also hold amounts of energy and depths of water per interval, and a few more variables.
+_ENERGY = {
+    "j m-2|joule m-2|joules m-2|j m-2 step-1": ("step", 1.0),
+    "kj m-2": ("step", 1e3),
+    "mj m-2": ("step", 1e6),
+    "j m-2 6h-1|j m-2 6hr-1|j m-2 6hrs-1|j m-2 6hours-1": (1 / 21600.0, 0.0),
+    "j m-2 3h-1|j m-2 3hr-1|j m-2 3hrs-1|j m-2 3hours-1": (1 / 10800.0, 0.0),
+    "j m-2 h-1|j m-2 hr-1|j m-2 hour-1": (1 / 3600.0, 0.0),
+    "j m-2 d-1|j m-2 day-1": (1 / 86400.0, 0.0),
+    "kj m-2 d-1|kj m-2 day-1": (1e3 / 86400.0, 0.0),
+    "mj m-2 d-1|mj m-2 day-1": (1e6 / 86400.0, 0.0),
+}
+_DEPTH = {
+    "m|m of water equivalent|m water equivalent|meter|metre|meters|metres|m step-1": ("step", 1000.0),
+    "mm 6h-1|mm 6hr-1|mm 6hrs-1|mm 6hours-1|kg m-2 6h-1|kg m-2 6hr-1": (1 / 21600.0, 0.0),
+    "mm 3h-1|mm 3hr-1|mm 3hrs-1|mm 3hours-1|kg m-2 3h-1|kg m-2 3hr-1": (1 / 10800.0, 0.0),
+}
+GRID = (
+    KNOWN
+    | {name: ("K", _TEMPERATURE) for name in ("Tdew", "Tmin", "Tmax")}
+    | {name: ("W m-2", _FLUX_DENSITY | _ENERGY) for name in ("SWdown", "LWdown")}
+    | {name: ("kg m-2 s-1", _PRECIPITATION | _DEPTH) for name in ("Precip", "Rainf", "Snowf")}
+    | {"Trange": ("K", {"k|c|degc|deg c|kelvin|celsius|degree celsius|degrees celsius": (1.0, 0.0)})}
+    | {
+        "WetDays": ("days", {"days|day|d|1|days month-1|d month-1|day month-1": (1.0, 0.0)}),
+        "Vapour": ("Pa", _PRESSURE),
+    }
+)
+
 _SHOWN = {
     "k": "K",
     "c": "degC",
@@ -125,16 +154,26 @@ _SHOWN = {
     "gc m-2 d-1": "gC m-2 d-1",
     "gc m-2 s-1": "gC m-2 s-1",
     "kgc m-2 s-1": "kgC m-2 s-1",
+    "j m-2": "J m-2 (per interval)",
+    "kj m-2": "kJ m-2 (per interval)",
+    "mj m-2": "MJ m-2 (per interval)",
+    "mj m-2 d-1": "MJ m-2 d-1",
+    "j m-2 d-1": "J m-2 d-1",
+    "kj m-2 d-1": "kJ m-2 d-1",
+    "j m-2 6h-1": "J m-2 6h-1",
+    "j m-2 3h-1": "J m-2 3h-1",
+    "j m-2 h-1": "J m-2 h-1",
+    "m": "m (of water per interval)",
 }
 
 
-def accepted(name: str) -> str:
+def accepted(name: str, known: dict = KNOWN) -> str:
     """One readable spelling of every unit that `name` may have."""
-    first = [spellings.split("|")[0] for spellings in KNOWN[name][1]]
+    first = [spellings.split("|")[0] for spellings in known[name][1]]
     return ", ".join(_SHOWN.get(text, text) for text in first)
 
 
-def conversion(name: str, unit: str | None, file: str, found: str, step_seconds: int):
+def conversion(name: str, unit: str | None, file: str, found: str, step_seconds: int, known: dict = KNOWN):
     """Scale and offset that bring `name` from `unit` to SI.
 
     Parameters
@@ -147,6 +186,8 @@ def conversion(name: str, unit: str | None, file: str, found: str, step_seconds:
         File and variable name, for the message.
     step_seconds : int
         Length of the interval, s, for amounts per interval.
+    known : dict, optional
+        Table of units: `KNOWN` (towers) or `GRID` (gridded products).
 
     Returns
     -------
@@ -158,23 +199,23 @@ def conversion(name: str, unit: str | None, file: str, found: str, step_seconds:
     ConcertoError
         The unit is absent or not in the table.
     """
-    target, table = KNOWN[name]
+    table = known[name][1]
     if unit is None or not str(unit).strip():
         if name == "LAI":  # dimensionless in every convention: nothing to guess
             return 1.0, 0.0
         raise ConcertoError(
             f"{file}: {found} has no unit, and concerto does not guess one.",
-            hint=f"Set the attribute 'units' of {found} to one of: {accepted(name)}.",
+            hint=f"Set the attribute 'units' of {found} to one of: {accepted(name, known)}.",
         )
     result = _lookup(unit, table)
     if result is None:
         raise ConcertoError(
             f"{file}: {found} has the unit '{unit}', which is not known for {name}.",
-            hint=f"Convert it, or correct the attribute 'units' of {found}; known are: {accepted(name)}.",
+            hint=f"Convert it, or correct the attribute 'units' of {found}; known are: {accepted(name, known)}.",
         )
     scale, offset = result
     if scale == "step":
-        return 1.0 / step_seconds, 0.0
+        return offset / step_seconds, 0.0
     if scale == "fixed":
         if abs(offset - step_seconds) > 1:
             raise ConcertoError(
@@ -183,6 +224,12 @@ def conversion(name: str, unit: str | None, file: str, found: str, step_seconds:
             )
         return 1.0 / offset, 0.0
     return float(scale), float(offset)
+
+
+def is_amount(name: str, unit: str | None, known: dict = GRID) -> bool:
+    """True when `unit` is an amount of the interval (J m-2, mm, m), not a rate."""
+    found = None if unit is None else _lookup(unit, known[name][1])
+    return found is not None and found[0] == "step"
 
 
 def is_identity(name: str, unit: str | None) -> bool:

@@ -16,7 +16,9 @@ from concerto.tables import decomposition as tables
 
 FREEZING = 273.15
 SECONDS_PER_YEAR = 3.15576e7
-HEAD_DRY, HEAD_WET = -2.0 / 9.80665e-3, -0.002 / 9.80665e-3  # -2 and -0.002 MPa as head, m
+# potentials between which water limits decomposition, as head, m
+HEAD_DRY = float(core.concerto_environment_scalars.decomposition_driest)
+HEAD_WET = float(core.concerto_environment_scalars.decomposition_wettest)
 CENTURY_Q10_FACTOR = 0.820595  # Q10 1.5 (25 degC) to the CENTURY curve (30 degC) at 15 degC
 
 

@@ -62,3 +62,40 @@ def forcing_array(cells: list[dict], time_utc, step_seconds):
         for name, entry in columns.items():
             out[c, entry.column - 1, :] = cell[name] if cell.get(name) is not None else derived[name]
     return out
+
+
+class ForcingInPieces:
+    """Forcing of many steps that is made when a span of it is asked for; slices like the array (cell, column, step).
+
+    A span of steps is another such object, which ``numpy.asfortranarray`` turns into the array; a single column is an
+    array at once.
+
+    Parameters
+    ----------
+    make : function (first step, last step) -> array (cell, column, last - first), Fortran order
+    shape : cells, columns, steps
+    piece : steps made at a time where a whole column is asked for
+    """
+
+    def __init__(self, make, shape, piece, first=0):
+        self._make, self._piece, self._first = make, piece, first
+        self.shape = tuple(shape)
+        self.ndim = 3
+
+    def __getitem__(self, key):
+        _, column, step = key
+        if isinstance(step, slice):
+            start, stop, _ = step.indices(self.shape[2])
+            part = ForcingInPieces(
+                self._make, (*self.shape[:2], max(stop - start, 0)), self._piece, self._first + start
+            )
+            return part if isinstance(column, slice) else part._column(column)
+        return self[:, :, step : step + 1].__array__()[:, column, 0]
+
+    def _column(self, column):
+        spans = range(0, self.shape[2], self._piece)
+        parts = [self[:, :, k : k + self._piece].__array__()[:, column, :].copy() for k in spans]
+        return np.concatenate(parts, axis=1) if parts else np.empty((self.shape[0], 0))
+
+    def __array__(self, dtype=None, copy=None):
+        return self._make(self._first, self._first + self.shape[2])

@@ -19,7 +19,7 @@ from concerto.kernels.equilibrium import AndersonHistory, anderson_step
 from concerto.kernels.isotopes import carbon13_of_assimilate, carbon14_of_assimilate
 from concerto.simulation.restart import layer_labels
 from concerto.simulation.tiles import NEWTON_ROWS, block_size
-from concerto.tables import loader
+from concerto.tables import decomposition, loader
 
 TOLERANCE = 3e-6  # change of any pool over one more cycle, relative to the total of its element
 FIRST_TOLERANCE = 1e-3  # the same before the first cycle of the whole model
@@ -35,6 +35,8 @@ MICROBIAL_SOLVED = (0, 3, 8, 14, 20)  # passes that solve for microbes anew; tho
 LARGEST_MOVE = 1.0  # of the logarithm of a microbial pool in a step
 SLOWLY_DAMPED = 0.99  # multiplier above which an oscillation is worth a word
 SMALLEST_TOTAL = {"carbon": 1e-2, "nitrogen": 1e-3}  # kg m-2; changes of less are measured against it
+BARREN = 1e-3  # kg m-2 yr-1 of gross production, below which a tile holds no carbon in equilibrium
+SEEDLINGS = 1e-3  # kg m-2 of labile carbon that stay there
 PLANT_POOLS = ("labile", "leaf", "fine_root", "sapwood", "heartwood", "seed")
 TOTALS = ("gpp", "npp", "rh", "nbp")
 
@@ -100,33 +102,63 @@ def _elements(tiles) -> tuple[str, ...]:
     return ("carbon", "nitrogen") if tiles.option("nitrogen") == "cn" else ("carbon",)
 
 
-def change_of_pools(tiles, before, after) -> dict:
+def accumulation(tiles, drivers) -> np.ndarray:
+    """Growth in a cycle of layered soil pools that are younger than their equilibrium (parameter soil_age), relative.
+
+    With turnover time t a pool of age a is at 1 - exp(-a / t) of its equilibrium and grows by 1 / (t (exp(a / t) - 1)).
+
+    Returns
+    -------
+    array (tile, state column); 0 for all other pools and schemes
+    """
+    growth = np.zeros((tiles.n_tile, loader.columns("state")))
+    scheme = tiles.option("soil_carbon")
+    if scheme != "cencn":
+        return growth
+    layers = loader.layers()["carbon_layer"]
+    entry = loader.variables("driver")["decomposition"]
+    scalar = drivers[:, entry.column - 1 : entry.column - 1 + layers].mean(axis=3)
+    scalar = scalar.transpose(2, 0, 1).reshape(-1, layers)[: tiles.n_tile]
+    years, age = drivers.shape[3] / 365.25, tiles.parameter("soil_age")[:, None]
+    for pool, rate in enumerate(decomposition.schemes()[scheme].rates):
+        turnover = rate * tiles.parameter("decomposition_rate")[:, None] * scalar
+        ratio = np.clip(age * turnover, 1e-6, 100.0)
+        for name in ("soil_carbon", "soil_nitrogen"):
+            first = loader.variables("state")[name].column - 1 + pool * layers
+            growth[:, first : first + layers] = years / age * ratio / np.expm1(ratio)
+    return growth
+
+
+def change_of_pools(tiles, before, after, growth=0.0) -> dict:
     """Largest change of a pool between two states, relative to the total of its element in the tile.
 
     Parameters
     ----------
     tiles : Tiles, for its options
     before, after : (tile, state column), units of the table
+    growth : relative growth that is no sign of a wrong state, as of :func:`accumulation`
 
     Returns
     -------
     dict of arrays (tile,): ``residual``, ``worst_pool`` (its name), ``growth`` (change of that pool over itself)
     """
     n = len(after)
+    growth = np.broadcast_to(growth, after.shape)
     out = {"residual": np.zeros(n), "worst_pool": np.full(n, "", dtype=object), "growth": np.zeros(n)}
     everyone = np.arange(n)
     for element in _elements(tiles):
         names, columns = slow_pools(tiles, element)
         old, new = np.ascontiguousarray(before[:, columns]), np.ascontiguousarray(after[:, columns])
         total = np.maximum(new.sum(axis=1), SMALLEST_TOTAL[element])
-        change = np.abs(new - old) / total[:, None]
+        # the expected growth is known to its half: mixing carries some of it to other layers
+        change = np.maximum(np.abs(new - old) - 1.5 * growth[:, columns] * new, 0.0) / total[:, None]
         largest = change.argmax(axis=1)
         value = change[everyone, largest]
         worse = value > out["residual"]
         own = np.maximum(np.abs(old[everyone, largest]), 1e-30)
-        growth = (new - old)[everyone, largest] / own
+        own_growth = (new - old)[everyone, largest] / own
         out["worst_pool"] = np.where(worse, np.array(names, dtype=object)[largest], out["worst_pool"])
-        out["growth"] = np.where(worse, growth, out["growth"])
+        out["growth"] = np.where(worse, own_growth, out["growth"])
         out["residual"] = np.maximum(out["residual"], value)
     return out
 
@@ -140,7 +172,8 @@ def residual_of_a_cycle(tiles, drivers) -> dict:
     """
     before = tiles._unblock(tiles.state)
     means = tiles.advance_slow(drivers, 1, TOTALS, days_per_output=drivers.shape[3])
-    report = change_of_pools(tiles, before, tiles._unblock(tiles.state))
+    growth = accumulation(tiles, drivers)
+    report = change_of_pools(tiles, before, tiles._unblock(tiles.state), growth)
     return report | {name: values[0] for name, values in means.items()}
 
 
@@ -189,8 +222,18 @@ def slow_equilibrium(tiles, drivers, tolerance: float = TOLERANCE, passes: int =
     """
     columns, most, factor = _mixed_columns(tiles)
     n = tiles.n_tile
+    barren = _production(tiles, drivers) < BARREN
+    if barren.any():
+        _clear(tiles, barren)
     final, report = tiles._unblock(tiles.state), {}
-    active, work, days = np.arange(n), tiles, drivers
+    active, work, days = np.flatnonzero(~barren), tiles, drivers
+    if barren.any():
+        report = {name: np.zeros(n) for name in ("residual", "growth", *TOTALS)}
+        report |= {"worst_pool": np.full(n, "", dtype=object), "finished": barren.copy()}
+        if barren.all():
+            passes = 0
+        else:
+            work, days = some_tiles(tiles, active, drivers)
     history = [AndersonHistory() for _ in range(n)]
     cycles = np.zeros(n, dtype=int)
     newton = np.zeros((NEWTON_ROWS, n))
@@ -237,6 +280,28 @@ def slow_equilibrium(tiles, drivers, tolerance: float = TOLERANCE, passes: int =
     report |= _microbial_stability(tiles, newton, years)
     report["reason"] = _reasons(tiles, report, passes, years)
     return report
+
+
+def _clear(tiles, members):
+    """Nothing lives where nothing is produced: no carbon but that of a few seedlings, which a better climate may wake.
+
+    Cold keeps what died in the first year from decomposing; without this it would be taken for a steady input.
+    """
+    labile = tiles.get("carbon_labile")
+    keep = np.where(members, np.minimum(1.0, SEEDLINGS / np.maximum(labile, 1e-30)), 1.0)
+    tiles.set("carbon_labile", labile * keep)
+    for name in PLANT_POOLS[1:]:
+        tiles.set(f"carbon_{name}", np.where(members, 0.0, tiles.get(f"carbon_{name}")))
+    for element in ("nitrogen", "carbon13", "carbon14"):
+        plants = tiles.get(f"{element}_plant")
+        plants[members, 1:] = 0.0
+        plants[:, 0] *= keep
+        tiles.set(f"{element}_plant", plants)
+    for name in ("soil_carbon", "soil_nitrogen", "carbon13_soil", "carbon14_soil"):
+        soil = tiles.get(name)
+        soil[members] = 0.0
+        tiles.set(name, soil)
+    tiles.set("leaf_area", np.where(members, 0.0, tiles.get("leaf_area")))
 
 
 def _microbial_pass(tiles, drivers, newton):
@@ -447,7 +512,7 @@ def spin_up_tiles(
 
     Parameters
     ----------
-    tiles, forcing, ends : as for ``Tiles.advance``
+    tiles, forcing, ends : as for ``Tiles.advance``; the forcing may be a ``ForcingInPieces``
     time_utc : starts of the steps
     bar : function that is told of finished steps
     rounds : most cycles of the whole model after the first year; None: 3, or as many as fit into 9 years
@@ -546,6 +611,7 @@ def _rounds(tiles, forcing, ends, bar, describe, rounds, passes) -> dict:
         bar(length)
         whole = change_of_pools(work, before, work._unblock(work.state))
         new = _production(work, drivers)
+        whole["residual"][new < BARREN] = 0.0
         switch(work, True, False)
         found = slow_equilibrium(work, drivers, passes=passes)
         if with_isotopes:
@@ -635,7 +701,8 @@ def recorded(tiles, forcing, ends, describe=None):
     block, step = 60, 0  # days in one call, so that an interrupt is handled
     for k in range(0, len(last), block):
         stop = int(last[min(k + block, len(last)) - 1]) + 1
-        tiles.advance(forcing[:, :, step:stop], ends[step:stop], describe=describe, drivers=drivers[..., k : k + block])
+        piece = np.asfortranarray(forcing[:, :, step:stop])
+        tiles.advance(piece, ends[step:stop], describe=describe, drivers=drivers[..., k : k + block])
         step = stop
     return drivers
 

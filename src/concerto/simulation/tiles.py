@@ -19,6 +19,7 @@ RESIDUALS = (
 
 
 LARGEST_BLOCK = 240
+FIRST_FORCING = 100000  # columns of the core above it are those of the forcing
 NEWTON_ROWS = 51  # what the solution of a microbial scheme tells of a tile
 
 
@@ -48,7 +49,7 @@ class Records:
 
     Attributes
     ----------
-    columns : int array (select,), positive: diagnostic, negative: state column
+    columns : int array (select,), diagnostic column; negative: state column; above FIRST_FORCING: forcing column
     operation : int array (select,), 1 weighted sum, 2 smallest, 3 largest, 4 last value
     stream, first_slot, slot_step : int arrays (select,), stream (from 1), place of the first record, and from one to
         the next
@@ -268,7 +269,7 @@ class Tiles:
         ----------
         forcing : array (n_cell, forcing column, step), Fortran order, units of the table
         end_of_day : array (step,), 1 where the daily step follows
-        select : names of diagnostics or state variables to return
+        select : names of diagnostics, state or forcing variables to return
         steps_per_output : fast steps in the mean of one record
         describe : function (tile, step) -> str, optional
             Words for a tile and a step in the error that a failure raises.
@@ -352,6 +353,8 @@ class Tiles:
         """
         self.state = np.asfortranarray(self.state, dtype=float)
         columns, shape = self._select(select)
+        if any(column > FIRST_FORCING for column in columns):
+            raise ConcertoError("the slow half knows no forcing", hint="select diagnostics or state variables")
         n_out = drivers.shape[3] * cycles // days_per_output if columns else 0
         output = np.zeros((max(len(columns), 1), self.n_tile, max(n_out, 1)), order="F")
         failure = _core.concerto_interface.core_slow(
@@ -376,14 +379,17 @@ class Tiles:
         return np.zeros((self.nproma, loader.columns("driver"), self.n_block, days), order="F")
 
     def _select(self, names):
-        """Columns of the core for names of diagnostics and state variables, and where each name starts among them."""
+        """Columns of the core for names of diagnostics, state and forcing, and where each name starts among them."""
         columns, shape = [], {}
-        diagnostics = loader.variables("diagnostic")
+        diagnostics, forcing = loader.variables("diagnostic"), loader.variables("forcing")
         for name in names:
-            entry = diagnostics.get(name) or self._entry("state", name)
-            sign = 1 if name in diagnostics else -1
+            if name in forcing:
+                entry, sign, offset = forcing[name], 1, FIRST_FORCING
+            else:
+                entry, offset = diagnostics.get(name) or self._entry("state", name), 0
+                sign = 1 if name in diagnostics else -1
             shape[name] = (len(columns), entry.n_layer)
-            columns += [sign * (entry.column + k) for k in range(entry.n_layer)]
+            columns += [sign * (offset + entry.column + k) for k in range(entry.n_layer)]
         return columns, shape
 
     def _refuse(self, failure, describe, what):

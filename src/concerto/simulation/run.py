@@ -1,0 +1,883 @@
+"""The gridded run: phases of spin-up and years over all cells, on any number of ranks, to the same bits.
+
+Each rank has a contiguous run of bundles of cells, reads their forcing ahead of the computation in a thread of its own,
+and advances its tiles in calls of several days. Records are accumulated in the core, gathered when their file is
+complete, and written by one rank. Checkpoints let any number of ranks go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from concerto import __version__
+from concerto.errors import ConcertoError
+from concerto.simulation.accumulate import Accumulator
+from concerto.simulation.checkpoint import Checkpoint, write_checkpoint
+from concerto.simulation.parallel import Flag, Parallel
+from concerto.simulation.tiles import RESIDUALS, Tiles
+from concerto.tables import loader
+
+STOP, SAVE = 2, 1  # what a rank asks of all
+ZONES = (45.0, 0.0, -45.0)  # latitudes in the three zones of Delta14C, north to south
+STOPPED = 75  # exit code of a run that was asked to stop and can go on
+YEAR = 31557600.0
+REFERENCE_HEIGHT = 10.0  # m, of gridded forcing that does not say
+SOIL_CELLS = 64  # most cells that are spun up together
+SUMMER_HALF_RANGE = 5.5  # K, half the daily range of the warmest month where the forcing does not tell it
+TOTALS_MEAN = ("gpp", "npp", "ra", "rh", "nbp", "evapotranspiration", "transpiration", "surface_runoff", "drainage")
+TOTALS_LAST = ("vegetation_carbon", "litter_carbon", "soil_organic_carbon", "coarse_debris_carbon")
+CARBON_FLUX = ("gpp", "npp", "ra", "rh", "nbp")
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """A stream that the run keeps for itself."""
+
+    name: str
+    variables: tuple
+    statistic: str
+    frequency: str = "year"
+
+
+@dataclass
+class _Waiting:
+    """Finished records of a stream that wait until their file is complete."""
+
+    label: str | None = None
+    start: list = field(default_factory=list)
+    end: list = field(default_factory=list)
+    values: dict = field(default_factory=dict)  # name -> list of arrays (cell or tile, ...)
+
+
+class Clock:
+    """Seconds of a rank by what they were spent on."""
+
+    def __init__(self):
+        self.seconds = dict.fromkeys(("compute", "input", "output", "waiting", "spin-up"), 0.0)
+        self._began = time.perf_counter()
+
+    def add(self, name, began):
+        """Add the time since ``began``; returns the present."""
+        now = time.perf_counter()
+        self.seconds[name] += now - began
+        return now
+
+    def whole(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._began
+
+
+class Simulation:
+    """A gridded run.
+
+    Parameters
+    ----------
+    config : configuration file, or ``concerto.config.Config``
+    overrides : words ``section.key=value``
+    parallel : Parallel, the ranks; default: those of the launcher
+    quiet : no progress and no table
+
+    Attributes
+    ----------
+    config, domain (of the whole run), own (domain of this rank), tiles, source (its forcing)
+
+    Examples
+    --------
+    >>> summary = Simulation("examples/globe/globe.yaml").run()  # doctest: +SKIP
+    """
+
+    def __init__(self, config, overrides=(), parallel: Parallel | None = None, quiet: bool = True):
+        from concerto.config import Config, load
+        from concerto.simulation.parallel import start
+
+        self.parallel = parallel or start()
+        self.config = (
+            config if isinstance(config, Config) else self.parallel.only_first(lambda: load(config, overrides))
+        )
+        self.quiet = quiet or not self.parallel.first
+        self.folder = self.config.path(self.config.output.folder)
+        self.clock = Clock()
+        self.notes: list[str] = []
+        self.phases: list[dict] = []
+        self.worst = np.zeros(len(RESIDUALS))
+        self.rows: list[list] = []  # totals by year
+        self._asked = 0
+        self._lock = None
+        self._settled = False  # whether the folder is ours to write into
+
+    # --- what a fault on one rank leaves for the others
+    def notice(self):
+        """File by which the first rank that fails tells the others to stay silent."""
+        return self.folder / "failed.part" if self._settled else None
+
+    # --- the course of the run
+
+    def run(self, fresh: bool = False, until: str | None = None) -> dict:
+        """Run what is not done yet.
+
+        Parameters
+        ----------
+        fresh : start anew; outputs of an earlier run in the folder are removed
+        until : name of the phase to stop after
+
+        Returns
+        -------
+        dict, the closing table
+
+        Raises
+        ------
+        Stopped
+            On SIGTERM, SIGUSR1 or SIGUSR2, after the checkpoint.
+        """
+        config = self.config
+        if until is not None and until not in [phase.name for phase in config.phases]:
+            raise ConcertoError(
+                f"there is no phase '{until}'", hint="known: " + ", ".join(phase.name for phase in config.phases)
+            )
+        with self._signals():
+            self.parallel.only_first(lambda: self._open_folder(fresh))
+            self._settled = True
+            self._domain()
+            self._tiles()
+            position = self._continue()
+            for k, phase in enumerate(config.phases):
+                if k < position["phase"]:
+                    continue
+                began, before = time.perf_counter(), dict(self.clock.seconds)
+                if phase.kind == "spinup":
+                    words = self._spin_up(k, phase, position if k == position["phase"] else {})
+                else:
+                    words = self._years(k, phase, position if k == position["phase"] else {})
+                used = {name: value - before[name] for name, value in self.clock.seconds.items()}
+                seconds = self.parallel.gather(used)
+                if self.parallel.first:
+                    self.phases.append(
+                        {"name": phase.name, "result": words, "wall": time.perf_counter() - began, "ranks": seconds}
+                    )
+                if phase.name == until:
+                    break
+        return self._close()
+
+    def _signals(self):
+        from contextlib import contextmanager
+
+        @contextmanager
+        def catch():
+            before = {}
+
+            def ask(number, frame):
+                self._asked = STOP
+
+            try:
+                for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
+                    before[name] = signal.signal(getattr(signal, name), ask)
+            except ValueError:  # not the main thread: then the host handles signals
+                pass
+            try:
+                yield
+            finally:
+                for name, old in before.items():
+                    signal.signal(getattr(signal, name), old)
+
+        return catch()
+
+    # --- folder, domain, tiles
+
+    def _open_folder(self, fresh):
+        import fcntl
+
+        from concerto.config import differences, resolved
+
+        folder = self.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(folder / "run.lock", "w")  # released by the system when the process ends, however it does
+        except OSError as error:
+            raise ConcertoError(
+                f"the output folder {folder} cannot be written: {error.strerror}", hint="choose another output.folder"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConcertoError(
+                f"another run is writing into {folder}", hint="wait for it, or choose another output.folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        found = folder / "run.json"
+        if fresh:
+            self._remove_old()
+        elif found.exists():
+            try:
+                old = json.loads(found.read_text())
+            except ValueError:
+                raise ConcertoError(f"{found} is damaged", hint="start anew with --fresh") from None
+            changed = differences(old["configuration"], resolved(self.config))
+            if changed:
+                raise ConcertoError(
+                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}"
+                    + (f" and {len(changed) - 3} more)" if len(changed) > 3 else ")"),
+                    hint="choose another output.folder, or start anew with --fresh",
+                )
+            self.phases = old.get("phases", [])
+        for part in folder.glob("*.part"):
+            part.unlink()
+        self._write_facts({"state": "running"})
+
+    def _remove_old(self):
+        import shutil
+
+        names = ["checkpoint.nc", "domain.nc", "totals.csv", "run.json", "report.html"]
+        old = [self.folder / name for name in names] + list(self.folder.glob("state_*.nc"))
+        for stream in self.config.output.streams:
+            old += self.folder.glob(f"{stream.name}_[0-9]*.nc")
+            shutil.rmtree(self.folder / f"{stream.name}.zarr", ignore_errors=True)
+        for path in old:
+            path.unlink(missing_ok=True)
+
+    def _write_facts(self, more):
+        """run.json: what a reader, the report and the next start want to know."""
+        from concerto.config import resolved
+
+        facts = {
+            "configuration": resolved(self.config),
+            "source": f"concerto {__version__}",
+            "tables": loader.digest(),
+            "versions": _versions(),
+            "ranks": self.parallel.size,
+            "phases": self.phases,
+            **more,
+        }
+        path = self.folder / "run.json"
+        part = path.with_name("run.json.part")
+        try:
+            part.write_text(json.dumps(facts, indent=1, default=str))
+            os.replace(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ConcertoError(f"{path} could not be written: {error.strerror}", hint="is the disk full?") from None
+
+    def _domain(self):
+        """The domain of the whole run on every rank, and this rank's share of it."""
+        from concerto.domain.bundles import bundle_limits, cell_cost, distribute
+        from concerto.forcing.gridded import open_forcing
+
+        self.domain = self.parallel.bcast(self.parallel.only_first(self._whole_domain))
+        domain, parallel = self.domain, self.parallel
+        first_cell = bundle_limits(domain.n_cell, self.config.parallel.bundle)
+        cost = np.add.reduceat(cell_cost(domain), first_cell[:-1])
+        self.limits = first_cell[distribute(cost, parallel.size)]
+        first, last = self.limits[parallel.rank], self.limits[parallel.rank + 1]
+        self.tile_limits = np.searchsorted(domain.tile_cell, self.limits)
+        self.first_tile, self.last_tile = self.tile_limits[parallel.rank], self.tile_limits[parallel.rank + 1]
+        self.idle = first == last  # more ranks than bundles
+        self.own = domain.take(slice(0, 1) if self.idle else slice(first, last))
+        self.n_own_tile = 0 if self.idle else self.own.n_tile
+        self.n_own_cell = 0 if self.idle else self.own.n_cell
+        self.source = None if self.idle else open_forcing(self.config.forcing, self.own, self.config.folder)
+
+    def _whole_domain(self, save=True):
+        from concerto.domain.grid import Domain, add_tiles, make_cells
+        from concerto.forcing.gridded import open_forcing
+
+        path = self.folder / "domain.nc"
+        if save and path.exists():
+            return Domain.load(path)
+        cells = make_cells(self.config.domain, self.config.folder)
+        source = open_forcing(self.config.forcing, cells, self.config.folder)
+        climate = source.climatology()
+        domain = add_tiles(cells, self.config.domain, climate)
+        domain.notes += [note for note in source.notes if note not in domain.notes]
+        kept = np.searchsorted(cells.cell_id, domain.cell_id)
+        warmest = climate["temperature"][kept].max(axis=1)
+        half = 0.5 * climate["range"][kept].max(axis=1) if "range" in climate else SUMMER_HALF_RANGE
+        domain.tile_parameters["home_temperature"] = (warmest + half + 273.15)[domain.tile_cell]
+        if save:
+            domain.save(path)
+        return domain
+
+    def _tiles(self):
+        self.tiles = make_tiles(self.own, self.config)
+        if not self.idle:
+            self._start_state()
+
+    def _start_state(self):
+        from concerto.simulation.spinup import initialise
+
+        climate = self.source.climatology()["temperature"].mean(axis=1) + 273.15
+        initialise(self.tiles, climate[self.own.tile_cell])
+        for name in ("temperature_10d", "temperature_30d"):
+            self.tiles.set(name, climate[self.own.tile_cell])
+
+    def _continue(self) -> dict:
+        """Where the run stands: phase, next step, open records; the state is read."""
+        path = self.folder / "checkpoint.nc"
+        initial = self.config.initial_state
+        if not path.exists() and initial is None:
+            return {"phase": 0}
+        checkpoint = Checkpoint(path if path.exists() else self.config.path(initial))
+        if checkpoint.n_tile != self.domain.n_tile:
+            raise ConcertoError(
+                f"{checkpoint.path} has {checkpoint.n_tile} tiles, the domain {self.domain.n_tile}",
+                hint="a state fits only the domain that it was made for",
+            )
+        if not self.idle:
+            self.tiles.state = self.tiles._blocks(checkpoint.state(self.first_tile, self.last_tile))
+        if not path.exists():
+            checkpoint.close()
+            return {"phase": 0}
+        facts = checkpoint.facts
+        self.rows, self.worst = facts["totals"], np.array(facts["worst"])
+        done = np.zeros(self.n_own_tile, dtype="i1")
+        if checkpoint.has("done") and not self.idle:
+            done = checkpoint.array("done", self.first_tile, self.last_tile)
+        if not self.quiet:
+            where = facts.get("next") or f"phase {facts['phase'] + 1}"
+            print(f"{self.folder}: going on from its checkpoint ({where})", file=sys.stderr)
+        return {"phase": facts["phase"], "next": facts.get("next"), "done": done, "checkpoint": checkpoint}
+
+    def _save(self, facts, arrays=None, name="checkpoint.nc"):
+        began = time.perf_counter()
+        self.parallel.barrier()
+        began = self.clock.add("waiting", began)
+        if not self.idle:
+            self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
+        worst = np.max(self.parallel.allgather(self.worst), axis=0)
+        facts = facts | {"totals": self.rows, "worst": worst.tolist()}
+        write_checkpoint(
+            self.folder / name,
+            self.parallel,
+            None if self.idle else self.tiles,
+            facts,
+            dict(sorted((arrays or {}).items())),
+        )
+        self.clock.add("output", began)
+
+    # --- forcing
+
+    def _air(self, phase, first, last):
+        """Histories of the atmosphere in a phase: name -> list of (History, year at which it is held or None)."""
+        from concerto.forcing.history import resolve
+        from concerto.forcing.isotopes import air_history
+
+        found = {}
+        for name, (series, year) in self.config.air(phase).items():
+            if name in ("co2", "ndep"):
+                history = [resolve(name, series, first)]
+            else:  # Delta14C differs between three zones of latitude
+                zones = ZONES if name == "delta14c" else ZONES[1:2]
+                history = [air_history(name, series, zone, year or first, year or last) for zone in zones]
+            found[name] = [(h, year) for h in history]
+            for h in history:
+                h.at(np.array([first, last]) if year is None else year)  # refuses years outside the series
+        return found
+
+    def _air_of(self, found, year):
+        """CO2 and the further columns of a year: numbers, or arrays (cell,) of this rank."""
+        now = {
+            name: [float(h.at(year if held is None else held)) for h, held in pairs] for name, pairs in found.items()
+        }
+        carbon14 = now["delta14c"]
+        if len(set(carbon14)) > 1:
+            carbon14 = [np.select([self.own.latitude > 30.0, self.own.latitude > -30.0], carbon14[:2], carbon14[2])]
+        extra = {
+            "nitrogen_deposition": now["ndep"][0],
+            "delta13c_air": now["delta13c"][0],
+            "delta14c_air": carbon14[0],
+        }
+        return now["co2"][0], extra
+
+    def _climate_years(self, phase, years):
+        """Climate year of each year of a phase."""
+        cycle = _cycle(phase)
+        if cycle is None:
+            climate = years
+        else:
+            climate = cycle[0] + (years - years[0]) % (cycle[1] - cycle[0] + 1)
+        source = self.source
+        if source is not None and source.first_day is not None:
+            low, high = (_year(source.first_day), _year(source.last_day))
+            low += source.first_day > np.datetime64(f"{low}-01-01")
+            high -= source.last_day < np.datetime64(f"{high}-12-31")
+            bad = climate[(climate < low) | (climate > high)]
+            if len(bad):
+                raise ConcertoError(
+                    f"phase {phase.name}: the climate of {bad[0]} is wanted, the forcing has complete years from "
+                    f"{low} to {high}",
+                    hint="change the years of the phase, or repeat some with climate: {cycle: [first, last]}",
+                )
+        return climate
+
+    def _chunk_days(self) -> int:
+        """Days of one call, the same on all ranks: two buffers of forcing within the memory asked for."""
+        own = self.config.parallel
+        if own.chunk_days:
+            return own.chunk_days
+        per_day = int(round(86400 / self.tiles.time_step))
+        need = 0
+        if not self.idle:
+            need = 2 * (8 * loader.columns("forcing") * per_day * self.own.n_cell + self.source.bytes_per_day())
+        need = max(self.parallel.allgather(need))
+        # calls of about two seconds at least keep the share of Python small, of half a minute at most show progress
+        tiles = max(self.parallel.allgather(self.n_own_tile))
+        seconds = 1.3e-6 * per_day * max(tiles, 1) / max(own.threads, 1)
+        return int(np.clip(min(own.memory * 1e9 / max(need, 1), max(4.0 / seconds, 1.0)), 1, 366))
+
+    # --- spin-up
+
+    def _spin_up(self, k, phase, position) -> str:
+        from concerto.forcing.disaggregate import model_steps
+        from concerto.simulation.forcing import ForcingInPieces
+        from concerto.simulation.progress import progress
+        from concerto.simulation.spinup import some_tiles, spin_up_tiles
+
+        began = time.perf_counter()
+        cycle = _cycle(phase)
+        held = cycle[0]  # a year that all histories know; the spin-up holds them at years of their own
+        done = position.get("done")
+        if done is None or not len(done):
+            done = np.zeros(self.n_own_tile, dtype="i1")
+        converged = np.ones(self.n_own_tile, dtype=bool)
+        reasons = []
+        if not self.idle:
+            self._climate_years(phase, np.arange(cycle[0], cycle[1] + 1))
+            days = np.arange(np.datetime64(f"{cycle[0]}-01-01"), np.datetime64(f"{cycle[1] + 1}-01-01"))
+            step = int(self.tiles.time_step)
+            per_day = 86400 // step
+            n_step = len(days) * per_day
+            times = days[0].astype("datetime64[s]") + np.arange(n_step) * np.timedelta64(step, "s")
+            ends = (np.arange(n_step) % per_day == per_day - 1).astype(np.int32)
+            co2, extra = self._air_of(self._air(phase, held, held), held)
+            groups = self._groups(len(days))
+            final = self.tiles._unblock(self.tiles.state)
+            with progress(
+                f"{phase.name}: spin-up of {self.domain.n_cell} cells", 5 * n_step * len(groups), self.quiet
+            ) as bar:
+                for outer in groups.values():
+                    first_cell, last_cell = outer[0][0], outer[-1][1]
+                    group_days = days
+                    own = self.own.take(slice(first_cell, last_cell))
+                    if all(done[np.isin(self.own.tile_cell, np.arange(first_cell, last_cell))]):
+                        continue
+                    source = self.source.subset(slice(first_cell, last_cell))
+                    native = source.read(group_days)
+                    for a, b in outer:
+                        members = np.flatnonzero((self.own.tile_cell >= a) & (self.own.tile_cell < b))
+                        if done[members].all():
+                            continue
+                        rows = slice(a - first_cell, b - first_cell)
+                        here = {name: values[rows] for name, values in native.items()}
+                        place = own.take(rows)
+                        of_cells = {name: value[a:b] if np.ndim(value) else value for name, value in extra.items()}
+                        many = 86400 // source.native_seconds
+
+                        def make(first, last, here=here, place=place, many=many, of_cells=of_cells, source=source):
+                            d0, d1 = first // per_day, -(-last // per_day)
+                            part = {name: v[:, d0 * many : d1 * many + 2] for name, v in here.items()}
+                            out = model_steps(
+                                part, place.latitude, place.longitude, days[d0:d1], source.native_seconds, step,
+                                instantaneous=source.instantaneous, cell_id=place.cell_id, co2=co2, extra=of_cells,
+                            )  # fmt: skip
+                            return out[:, :, first - d0 * per_day : last - d0 * per_day]
+
+                        forcing = ForcingInPieces(make, (b - a, loader.columns("forcing"), n_step), 366 * per_day)
+                        part = some_tiles(self.tiles, members)[0]
+                        part.cell = part.cell - a
+                        part.cell_of_tile = part.cell_of_tile - np.int32(a)
+                        spent = 0
+
+                        def count(steps):
+                            nonlocal spent
+                            spent += steps
+                            bar(steps)
+
+                        def describe(tile, number, members=members):
+                            return f"{self._place(members[tile])}, step {number + 1} of a spin-up cycle"
+
+                        found = spin_up_tiles(part, forcing, ends, times, count, describe, phase.rounds)
+                        bar(max(5 * n_step - spent, 0))
+                        final[members] = part._unblock(part.state)
+                        self.tiles.worst[:, members] = np.maximum(self.tiles.worst[:, members], part.worst)
+                        converged[members] = found["converged"]
+                        reasons += [
+                            f"{self._place(members[i])}: {found['reason'][i]}"
+                            for i in np.flatnonzero(~np.asarray(found["converged"], dtype=bool))
+                        ]
+                        done[members] = 1
+                        if self._asked:
+                            break
+                    if self._asked:
+                        break
+            self.tiles.state = self.tiles._blocks(final)
+        self.clock.add("spin-up", began)
+        if any(self.parallel.allgather(self._asked)):
+            self._save({"phase": k}, {"done": done})
+            raise Stopped(f"in phase {phase.name}")
+        self._save({"phase": k + 1}, name=f"state_{phase.name}.nc")
+        self._save({"phase": k + 1})
+        counts = self.parallel.allgather((self.n_own_tile, int((~converged).sum()), reasons[:3]))
+        tiles, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
+        if bad:
+            self.notes += [reason for c in counts for reason in c[2]][:5]
+        return f"equilibrium of {tiles} tiles" + (f", {bad} NOT converged" if bad else "")
+
+    def _groups(self, n_day) -> dict:
+        """Cells that are read together (outer) and spun up together (inner): lists of (first, last) cell."""
+        bundle = self.config.parallel.bundle
+        memory = self.config.parallel.memory * 1e9
+        read = max(int(memory / 2 / max(self.source.bytes_per_day() / self.own.n_cell * n_day, 1)), 1)
+        drivers = 8 * loader.columns("driver") * n_day * max(self.own.n_tile / self.own.n_cell, 1)
+        inner = int(np.clip(memory / 2 / drivers, 1, SOIL_CELLS))
+        inner = max(inner // bundle * bundle, min(bundle, inner))
+        groups, k = {}, 0
+        for a in range(0, self.own.n_cell, inner):
+            b = min(a + inner, self.own.n_cell)
+            if k in groups and b - groups[k][0][0] > read:
+                k += 1
+            groups.setdefault(k, []).append((a, b))
+        return groups
+
+    # --- years
+
+    def _years(self, k, phase, position) -> str:
+        from concerto.simulation.progress import progress
+        from concerto.simulation.streams import StreamWriter
+
+        first_year, last_year = phase.years
+        years = np.arange(first_year, last_year + 1)
+        climate = dict(zip(years.tolist(), self._climate_years(phase, years).tolist(), strict=True))
+        air = self._air(phase, first_year, last_year)
+        streams = [s for s in self._streams() if not phase.outputs or s.name in phase.outputs]
+        start, end = np.datetime64(f"{first_year}-01-01", "s"), np.datetime64(f"{last_year + 1}-01-01", "s")
+        writers = {
+            s.name: StreamWriter(
+                self.folder, s, self.domain, self.limits, self.parallel, self._attributes(phase), self.tiles.time_step,
+                format=self.config.output.format, start=start, end=end, scheme=self.tiles.option("soil_carbon"),
+            )
+            for s in streams
+        }  # fmt: skip
+        own = (_Totals("_mean", TOTALS_MEAN, "mean"), _Totals("_last", TOTALS_LAST, "last"))
+        accumulator = Accumulator(self.tiles, [*streams, *own])
+        waiting = {s.name: _Waiting() for s in streams}
+        begin = np.datetime64(position.get("next") or start, "s")
+        if position.get("next"):
+            self._restore(position["checkpoint"], accumulator, waiting, begin)
+        chunks = list(self._chunks(begin, end))
+        flag, saved = Flag(self.parallel), time.monotonic()
+        total = int((end - begin) / np.timedelta64(1, "D"))
+        with (
+            progress(f"{phase.name} {first_year}-{last_year}", total, self.quiet) as bar,
+            ThreadPoolExecutor(1) as reader,
+        ):
+            ahead = reader.submit(self._make, chunks[0], climate, air) if chunks else None
+            for number, days in enumerate(chunks):
+                now = time.perf_counter()
+                forcing = ahead.result()
+                now = self.clock.add("input", now)
+                if number + 1 < len(chunks):
+                    ahead = reader.submit(self._make, chunks[number + 1], climate, air)
+                finished = self._advance(accumulator, forcing, days)
+                bar(len(days))
+                after = (days[-1] + 1).astype("datetime64[s]")
+                self.clock.add("compute", now)
+                self._take(streams, finished, waiting, writers)
+                if "_mean" in finished:
+                    self._year(phase, finished)
+                asked = flag.exchange(self._asked | self._due(saved))
+                year = _year(days[-1])
+                year_ends = _year(after) > year
+                every = year_ends and (year - first_year + 1) % self.config.checkpoint.every == 0
+                if after < end and (asked >= SAVE or every):
+                    self._checkpoint(k, after, accumulator, waiting)
+                    saved = time.monotonic()
+                    if asked >= STOP:
+                        flag.close()
+                        raise Stopped(f"before {after.astype('datetime64[D]')} of phase {phase.name}")
+        asked = flag.close()
+        self._save({"phase": k + 1}, name=f"state_{phase.name}.nc")
+        self._save({"phase": k + 1})
+        if max(self.parallel.allgather(max(asked, self._asked))) >= STOP and k + 1 < len(self.config.phases):
+            raise Stopped(f"after phase {phase.name}")
+        return f"{last_year - first_year + 1} years"
+
+    def _streams(self):
+        from concerto.config import stream_variables
+        from concerto.simulation.streams import Stream
+
+        options = self.config.model.options
+        return [
+            Stream(
+                s.name, s.frequency, tuple(stream_variables(s.variables, options)), s.statistic, s.per,
+                s.digits,
+            )
+            for s in self.config.output.streams
+        ]  # fmt: skip
+
+    def _attributes(self, phase) -> dict:
+        from concerto.config import resolved
+
+        return {
+            "title": self.config.title,
+            "phase": phase.name,
+            "source": f"concerto {__version__}, core tables {loader.digest()}",
+            "configuration": json.dumps(resolved(self.config)),
+            "versions": json.dumps(_versions()),
+            "comment": "Carbon as mass of C. Means over the land that the tiles stand for (sftlf).",
+        }
+
+    def _chunks(self, begin, end):
+        """Days of each call; no call crosses a new year."""
+        size, day, last = self._chunk_days(), begin.astype("datetime64[D]"), end.astype("datetime64[D]")
+        while day < last:
+            new_year = np.datetime64(f"{_year(day) + 1}-01-01")
+            stop = min(day + size, new_year, last)
+            yield np.arange(day, stop)
+            day = stop
+
+    def _make(self, days, climate, air):
+        """Forcing of a chunk of days; runs in the thread that reads ahead."""
+        if self.idle:
+            return None
+        from concerto.forcing.disaggregate import model_steps
+
+        year = _year(days[0])
+        co2, extra = self._air_of(air, year)
+        native = self.source.read(in_year(days, climate[year]))
+        return model_steps(
+            native, self.own.latitude, self.own.longitude, days, self.source.native_seconds, int(self.tiles.time_step),
+            instantaneous=self.source.instantaneous, cell_id=self.own.cell_id, co2=co2, extra=extra,
+        )  # fmt: skip
+
+    def _advance(self, accumulator, forcing, days):
+        per_day = int(round(86400 / self.tiles.time_step))
+        n_step = len(days) * per_day
+        ends = (np.arange(n_step) % per_day == per_day - 1).astype(np.int32)
+        first = days[0].astype("datetime64[s]")
+        records = accumulator.plan(first, n_step)
+        if not self.idle:
+
+            def describe(tile, step):
+                return f"{self._place(tile)}, {first + step * np.timedelta64(int(self.tiles.time_step), 's')} UTC"
+
+            self.tiles.advance(forcing, ends, describe=describe, records=records)
+        return accumulator.collect(records)
+
+    def _place(self, tile) -> str:
+        cell = self.own.tile_cell[tile]
+        name = loader.pft_names()[self.own.tile_pft[tile]]
+        return f"{self.own.latitude[cell]:.2f} N {self.own.longitude[cell]:.2f} E, {name}"
+
+    def _values(self, stream, values):
+        """Values of this rank as the stream wants them; none if it has no cells."""
+        from concerto.simulation.streams import to_cells, to_pfts
+
+        if stream.per == "tile":
+            return values[:, : self.n_own_tile]
+        made = to_cells(values, self.own) if stream.per == "cell" else to_pfts(values, self.own)
+        return made[:, : self.n_own_cell]
+
+    def _take(self, streams, finished, waiting, writers):
+        """Finished records wait for their file; a complete file is written."""
+        for stream in streams:
+            if stream.name not in finished:
+                continue
+            found, wait = finished[stream.name], waiting[stream.name]
+            values = {name: self._values(stream, v) for name, v in found.values.items()}
+            for r, (start, end) in enumerate(zip(found.start, found.end, strict=True)):
+                wait.label = stream.file_of(start)
+                wait.start.append(start)
+                wait.end.append(end)
+                for name, v in values.items():
+                    wait.values.setdefault(name, []).append(v[r])
+                if stream.file_of(end) != wait.label:
+                    now = time.perf_counter()
+                    self.parallel.barrier()
+                    now = self.clock.add("waiting", now)
+                    stacked = {name: np.stack(v) for name, v in wait.values.items()}
+                    writers[stream.name].write(wait.label, np.array(wait.start), np.array(wait.end), stacked)
+                    self.clock.add("output", now)
+                    wait.label, wait.start, wait.end, wait.values = None, [], [], {}
+
+    def _year(self, phase, finished):
+        """Totals of a year that is over, summed in the order of all cells on rank 0."""
+        from concerto.simulation.streams import Totals, to_cells
+
+        began = time.perf_counter()
+        mean, last = finished["_mean"], finished["_last"]
+        names = [*mean.values, *last.values]
+        for r in range(len(mean.start)):
+            columns = [to_cells((mean.values | last.values)[name][r : r + 1], self.own)[0] for name in names]
+            mine = np.stack(columns, axis=1)[: self.n_own_cell]
+            whole = self.parallel.gather_rows(mine)
+            if self.parallel.first:
+                area = self.domain.area * self.domain.land_fraction
+                seconds = float((mean.end[r] - mean.start[r]) / np.timedelta64(1, "s"))
+                found = {_total_unit(name)[0]: float(np.sum(values * area)) * _total_factor(name, seconds)
+                         for name, values in zip(names, whole.T, strict=True)}  # fmt: skip
+                totals = Totals(self.folder, dict(map(_total_unit, names)), self.rows)
+                totals.add({"time": _year(mean.start[r])} | found)
+                self.rows = totals.rows
+        self.clock.add("output", began)
+
+    def _due(self, saved) -> int:
+        hours = self.config.checkpoint.hours
+        return SAVE if hours and time.monotonic() - saved > hours * 3600.0 else 0
+
+    def _checkpoint(self, k, after, accumulator, waiting):
+        """Everything that the next start needs; called at the end of a chunk."""
+        facts, arrays = {"phase": k, "next": str(after), "open": {}, "waiting": {}}, {}
+        for name, (began, values) in accumulator.state().items():
+            facts["open"][name] = str(began)
+            arrays[f"open_{name}"] = values[: self.n_own_tile]
+        for name, wait in waiting.items():
+            if not wait.start:
+                continue
+            facts["waiting"][name] = [[str(a), str(b)] for a, b in zip(wait.start, wait.end, strict=True)]
+            for variable, values in wait.values.items():
+                arrays[f"waiting_{name}_{variable}"] = np.stack(values, axis=1)  # rows first
+        self._save(facts, arrays)
+
+    def _restore(self, checkpoint, accumulator, waiting, begin):
+        """Open and waiting records of a checkpoint."""
+        facts, rank = checkpoint.facts, self.parallel.rank
+        streams = {s.name: s for s in self._streams()}
+        tiles = self.first_tile, self.last_tile
+        cells = self.limits[rank], self.limits[rank + 1]
+        found = {}
+        for name, began in facts["open"].items():
+            values = checkpoint.array(f"open_{name}", *tiles)
+            if self.idle:
+                values = np.zeros((self.tiles.n_tile, *values.shape[1:]))
+            found[name] = (began, values)
+        accumulator.restore(found)
+        for name, stream in streams.items():
+            begun = accumulator.starts(stream, np.array([begin]))[0] != begin
+            if begun and name not in found and stream.frequency != "step" and name in waiting:
+                raise ConcertoError(
+                    f"the stream {name} was added in the middle of one of its records ({begin})",
+                    hint="go on without it to the end of the year, or start anew with --fresh",
+                )
+        for name, spans in facts["waiting"].items():
+            stream, wait = streams[name], waiting[name]
+            wait.start = [np.datetime64(a, "s") for a, _ in spans]
+            wait.end = [np.datetime64(b, "s") for _, b in spans]
+            wait.label = stream.file_of(wait.start[0])
+            for variable in stream.variables:
+                values = checkpoint.array(f"waiting_{name}_{variable}", *(tiles if stream.per == "tile" else cells))
+                wait.values[variable] = list(np.moveaxis(values, 1, 0))
+        checkpoint.close()
+
+    # --- the end
+
+    def _close(self) -> dict:
+        if not self.idle:
+            self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
+        worst = np.max(self.parallel.allgather(self.worst), axis=0)
+        if not self.parallel.first:
+            return {}
+        summary = self._summary(worst)
+        self._write_facts({"state": "complete", "summary": summary, "notes": [*self.domain.notes, *self.notes]})
+        return summary
+
+    def _summary(self, worst):
+        domain, config = self.domain, self.config
+        units = ("kg m-2", "W m-2", "kg m-2", "kg m-2")
+        summary = {
+            "title": f"{config.title}: {domain.n_cell} cells, {domain.n_tile} tiles, {self.parallel.size} rank(s)",
+            "phases": {p["name"]: f"{p['result']}, {p['wall']:.1f} s" for p in self.phases},
+        }
+        if self.rows:
+            units_of = dict(map(_total_unit, (*TOTALS_MEAN, *TOTALS_LAST)))
+            last = self.rows[-1]
+            summary[f"totals of {last[0]}"] = {
+                name: f"{value:.4g} {unit}" for (name, unit), value in zip(units_of.items(), last[1:], strict=True)
+            }
+        shares = [rank for p in self.phases for rank in p["ranks"]]
+        total = sum(sum(rank.values()) for rank in shares) or 1.0
+        summary["wall time"] = ", ".join(
+            f"{name} {100 * sum(rank[name] for rank in shares) / total:.1f} %" for name in self.clock.seconds
+        )
+        summary["worst residual"] = {
+            name: f"{worst[k]:.1e} {unit} in a step"
+            for k, (name, unit) in enumerate(zip(RESIDUALS, units, strict=True))
+        }
+        if self.notes or domain.notes:
+            summary["notes"] = [*domain.notes, *self.notes]
+        summary["output"] = str(self.folder)
+        return summary
+
+
+def make_tiles(domain, config) -> Tiles:
+    """Tiles of a domain with the parameters of its soil, place and types, and those of the configuration."""
+    from concerto.config import parameter_values
+
+    tiles = Tiles(
+        domain.tile_pft, config.model.time_step, cell=domain.tile_cell, options=dict(config.model.options),
+        nproma=config.parallel.nproma, threads=config.parallel.threads,
+    )  # fmt: skip
+    for name, values in domain.soil.items():
+        tiles.set_parameter(name, values[domain.tile_cell])
+    for name, values in domain.tile_parameters.items():
+        tiles.set_parameter(name, values)
+    tiles.set_parameter("latitude", domain.latitude[domain.tile_cell])
+    tiles.set_parameter("stand_age", 0.0)  # wood in equilibrium; towers stand in young stands, the land does not
+    for name, values in parameter_values(config.model.parameters).items():
+        tiles.set_parameter(name, np.array(values)[domain.tile_pft])
+    # forcing stands at a height above the canopy, as at a tower
+    height = np.maximum(config.forcing.reference_height or REFERENCE_HEIGHT, tiles.parameter("canopy_height") + 2.0)
+    tiles.set_parameter("reference_height", height)
+    return tiles
+
+
+def in_year(days, year):
+    """The same calendar days in another year; 29 February: 28 February again."""
+    days = np.asarray(days, dtype="datetime64[D]")
+    month = days.astype("datetime64[M]")
+    day = (days - month.astype("datetime64[D]")).astype(int)
+    moved = (month.astype(int) % 12 + 12 * (int(year) - 1970)).astype("datetime64[M]")
+    length = ((moved + 1).astype("datetime64[D]") - moved.astype("datetime64[D]")).astype(int)
+    return moved.astype("datetime64[D]") + np.minimum(day, length - 1)
+
+
+def _cycle(phase):
+    """First and last year of a repeated climate, or None."""
+    return None if phase.climate == "transient" else phase.climate.cycle
+
+
+def _year(day) -> int:
+    return int(np.datetime64(day).astype("datetime64[Y]").astype(int)) + 1970
+
+
+def _total_unit(name):
+    """Name and unit of a global total: carbon in PgC, water in km3; fluxes by year."""
+    from concerto.simulation.output import attributes
+
+    return attributes(name)[0], ("PgC" if name in TOTALS_LAST else "PgC yr-1" if name in CARBON_FLUX else "km3 yr-1")
+
+
+def _total_factor(name, seconds):
+    """From kg (of a rate: kg s-1) to the unit; a cubic kilometre of water is 1e12 kg."""
+    return 1e-12 if name in TOTALS_LAST else seconds * 1e-12
+
+
+def _versions() -> dict:
+    import netCDF4
+
+    return {
+        "concerto": __version__,
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "netCDF4": netCDF4.__version__,
+    }
