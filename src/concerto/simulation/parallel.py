@@ -20,6 +20,7 @@ LAUNCHERS = {
     "MPICH or Intel MPI": "PMI_SIZE",
     "Slurm": "SLURM_STEP_NUM_TASKS",
 }
+SHARED_CODE = 2  # exit code of the ranks that leave the message to the first
 
 
 class Parallel:
@@ -197,17 +198,17 @@ def together(parallel: Parallel, explain, notice=lambda: None):
     except BaseException as error:  # KeyboardInterrupt too: a rank that leaves alone would leave the others waiting
         if isinstance(error, SystemExit) and not error.code:
             raise
+        if getattr(error, "shared", False):  # all ranks raise it: they end by themselves, and one prints it
+            sys.exit(explain(error) if parallel.first else SHARED_CODE)
         code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
-        if not isinstance(error, SystemExit) and _first_to_fail(parallel, error, notice()):
+        if not isinstance(error, SystemExit) and _first_to_fail(notice()):
             code = explain(error)
         sys.stderr.flush()
         sys.stdout.flush()
         parallel.comm.Abort(code)
 
 
-def _first_to_fail(parallel, error, notice) -> bool:
-    if getattr(error, "shared", False):
-        return parallel.first
+def _first_to_fail(notice) -> bool:
     if notice is None:
         return True
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -785,10 +786,13 @@ class Simulation:
         if not self.idle:
             self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
         worst = np.max(self.parallel.allgather(self.worst), axis=0)
+        memory = self.parallel.gather(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0))
         if not self.parallel.first:
             return {}
         summary = self._summary(worst)
-        self._write_facts({"state": "complete", "summary": summary, "notes": [*self.domain.notes, *self.notes]})
+        facts = {"state": "complete", "summary": summary, "notes": [*self.domain.notes, *self.notes]}
+        facts |= {"cells": self.domain.n_cell, "tiles": self.domain.n_tile, "memory_megabytes": memory}
+        self._write_facts(facts)
         return summary
 
     def _summary(self, worst):
