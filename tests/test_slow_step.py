@@ -237,7 +237,8 @@ def test_the_equilibrium_returns_to_itself(options):
     assert np.all(again["residual"][~done] > 1e-6)
     tiles.advance_slow(drivers, 9)
     change = np.abs(carbon_pools(tiles) - before).max(axis=1) / before.sum(axis=1)
-    assert np.all(change < 10 * np.maximum(report["residual"], again["residual"]) + 1e-9)
+    # ten cycles of the same drift, and a fifth more: the drift of one cycle is not quite that of the next
+    assert np.all(change < 12 * np.maximum(report["residual"], again["residual"]) + 1e-9)
     # in equilibrium what plants make is respired by the soil (what is leached and harvested apart)
     assert np.all(np.abs(again["nbp"])[done] < 2e-3 * again["npp"][done])
 

@@ -536,7 +536,9 @@ def test_scalars_have_their_check_values():
     np.testing.assert_allclose(carbon.temperature_scalar("century_arctan", kelvin), want, atol=5e-7)
     head = np.array([-0.01, -0.033, -0.1, -1.0, -1.5]) / 9.80665e-3
     want = [0.767010, 0.594172, 0.433677, 0.100343, 0.041646]
-    np.testing.assert_allclose(carbon.moisture_scalar("log_potential", head=head), want, atol=5e-7)
+    np.testing.assert_allclose(
+        carbon.moisture_scalar("log_potential", head=head, head_dry=-2.0 / 9.80665e-3), want, atol=5e-7
+    )  # -2 MPa
 
 
 def test_default_scalar_meets_the_century_curve_at_15_degrees():
@@ -547,7 +549,7 @@ def test_default_scalar_meets_the_century_curve_at_15_degrees():
 def test_decomposition_stops_in_frozen_and_dry_soil():
     layers = np.ones(3) / 3.0
     frozen = carbon.decomposition_scalar(np.full(3, 265.0), np.full(3, -1.0), layers)
-    dry = carbon.decomposition_scalar(np.full(3, 290.0), np.full(3, -1000.0), layers)
+    dry = carbon.decomposition_scalar(np.full(3, 290.0), np.full(3, -1050.0), layers)  # below -10 MPa
     cold = carbon.decomposition_scalar(np.full(3, 267.0), np.full(3, -1.0), layers, name="rothc")
     assert frozen == 0.0 and dry == 0.0 and cold == 0.0
     warmer = carbon.decomposition_scalar(np.full(3, 272.65), np.full(3, -1.0), layers)

@@ -894,6 +894,9 @@ def main() -> None:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
+        ours = isinstance(error, ConcertoError | CycloptsError | KeyboardInterrupt | BrokenPipeError)
+        if os.environ.get("CONCERTO_DEBUG", "") not in ("", "0") and not ours:
+            raise
         from concerto.simulation.parallel import launcher_rank
 
         # what goes wrong before the ranks know each other goes wrong on all of them
