@@ -9,6 +9,8 @@ import pytest
 from concerto.domain.bundles import bundle_cost, bundle_limits, cell_cost, distribute, imbalance, loads
 from concerto.errors import ConcertoError
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 
 def test_bundles_do_not_depend_on_ranks_and_cover_all_cells():
     assert bundle_limits(20, 8).tolist() == [0, 8, 16, 20]

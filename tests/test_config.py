@@ -21,6 +21,8 @@ from concerto.config.document import page
 from concerto.errors import ConcertoError
 from concerto.tables import loader
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 ROOT = Path(__file__).resolve().parents[1]
 LEAST = "domain: {grid: embedded, resolution: 4}\n"
 HISTORY = """\

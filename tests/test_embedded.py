@@ -7,6 +7,8 @@ from concerto.domain import embedded
 from concerto.domain.land_cover import PFT_NAMES
 from concerto.errors import ConcertoError
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 RADIUS = 6371007.2
 PLACES = {  # latitude, longitude
     "sahara": (27.0, 1.0),

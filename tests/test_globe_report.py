@@ -9,6 +9,8 @@ import pytest
 from concerto.errors import ConcertoError
 from concerto.evaluation import globe
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 YEAR = 3.15576e7
 GRAMS = 1000.0 * YEAR
 # biome -> leading type, its share, a second type, GPP, NPP (gC m-2 yr-1), peak LAI, C vegetation, C soil (kg m-2), ET

@@ -11,6 +11,8 @@ from concerto.domain.maps import RADIUS, Map, average
 from concerto.domain.soil import soil_class
 from concerto.errors import ConcertoError
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 SPHERE = 4.0 * np.pi * RADIUS**2
 ROUNDING = 1e-12  # relative: sums of some thousand products in double precision
 

@@ -15,6 +15,8 @@ from concerto.errors import ConcertoError
 from concerto.forcing import derive
 from concerto.forcing.gridded import find_files, open_forcing, source_day
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 SINGLE = 3e-7
 DIFFERENCE = 24 * SINGLE
 

@@ -10,6 +10,8 @@ from concerto.forcing.monthly import FIELDS, MonthlyForcing, is_leap, month_leng
 from concerto.forcing.weather import climate_normals
 from concerto.tables import loader
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 SITES = list(climate_normals().values())
 N = len(SITES)
 

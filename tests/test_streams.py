@@ -30,6 +30,8 @@ from concerto.simulation.streams import (
     variable_attributes,
 )
 
+pytestmark = pytest.mark.release  # Python around the core; the core itself is run with checks elsewhere
+
 FACTS = {"title": "a test", "history": "made by hand", "configuration": {"years": [1990, 1991]}}
 SHARD = 5  # rows; grids of a test are small
 

@@ -219,6 +219,12 @@ def _class_order(source, kind, notes):
     if kind == "igbp" and labels is not None and labels.dtype is not str and int(labels[:].min()) == 0:
         notes.append(f"land cover: class 0 of {source.path.name} is water")  # MCD12C1
         return [*range(1, 17), 0]
+    if labels is None and not names:
+        more = "; if the first is water, give the dimension a coordinate of 0 to 16" if kind == "igbp" else ""
+        notes.append(
+            f"land cover: the classes of {source.variable.name} have neither numbers nor names: the first is taken as "
+            f"{known[0]}, the last as {known[-1]}{more}"
+        )
     return list(range(len(known)))
 
 

@@ -27,6 +27,7 @@ from concerto.domain.maps import (
     cell_area,
     continuous,
     entry,
+    fill,
     floats,
     fraction_scale,
     method,
@@ -58,10 +59,14 @@ class Domain:
     index : (cell,) position on the flattened (lat, lon) of these axes; None for points
     tile_cell, tile_pft, tile_fraction : (tile,) cell from 0, type, share of the cell's tiles (sum 1 in a cell);
         ordered by cell, then type
+    tile_class : (tile,) class of land, with land use; else None. Tiles are then ordered by cell, class, type, and
+        fractions are those at the start
+    mixtures : kind of land -> (cell, type), what grows on new area of it; empty without land use
     soil : name of the parameter table -> (cell,)
     tile_parameters : name of the parameter table -> (tile,); may be empty
     facts : what a list of points says of each beside its place: name, igbp, pft, soil (text), canopy_height (m)
     notes : what was assumed, filled, left out
+    folder : what relative names of files count from in :func:`add_tiles` (not saved)
     """
 
     kind: str
@@ -79,10 +84,13 @@ class Domain:
     tile_cell: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     tile_pft: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     tile_fraction: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    tile_class: np.ndarray | None = None
+    mixtures: dict[str, np.ndarray] = field(default_factory=dict)
     soil: dict[str, np.ndarray] = field(default_factory=dict)
     tile_parameters: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    folder: str | Path = "."
 
     @property
     def n_cell(self) -> int:
@@ -125,6 +133,7 @@ class Domain:
             tile_cell=self.tile_cell[tiles] - first,
             tile_pft=self.tile_pft[tiles].copy(),
             tile_fraction=self.tile_fraction[tiles].copy(),
+            tile_class=None if self.tile_class is None else self.tile_class[tiles].copy(),
             tile_parameters={name: values[tiles].copy() for name, values in self.tile_parameters.items()},
         )
 
@@ -141,7 +150,9 @@ class Domain:
             tile_cell=np.zeros(0, dtype=np.int64),
             tile_pft=np.zeros(0, dtype=np.int64),
             tile_fraction=np.zeros(0),
+            tile_class=None,
             tile_parameters={},
+            mixtures={name: part(values) for name, values in self.mixtures.items()},
             soil={name: part(values) for name, values in self.soil.items()},
             facts={name: part(values) for name, values in self.facts.items()},
             notes=list(self.notes),
@@ -182,7 +193,7 @@ class Domain:
         try:
             with netCDF4.Dataset(part, "w", format="NETCDF4") as file:
                 file.setncatts({"format": MARK, "schema": SCHEMA, "kind": self.kind, "notes": json.dumps(self.notes)})
-                for name, size in (("cell", self.n_cell), ("tile", self.n_tile), ("bound", 2)):
+                for name, size in (("cell", self.n_cell), ("tile", self.n_tile), ("bound", 2), ("type", N_PFT)):
                     file.createDimension(name, size)
                 for name in ("lat", "lon"):
                     if getattr(self, name) is not None:
@@ -213,9 +224,15 @@ class Domain:
             values = getattr(self, own.name)
             if isinstance(values, np.ndarray):
                 yield own.name, values, dims.get(own.name, ("tile" if own.name.startswith("tile_") else "cell",))
-        for name, dim in (("soil", "cell"), ("tile_parameters", "tile"), ("facts", "cell")):
+        groups = (
+            ("soil", ("cell",)),
+            ("tile_parameters", ("tile",)),
+            ("facts", ("cell",)),
+            ("mixtures", ("cell", "type")),
+        )
+        for name, dim in groups:
             for key, values in getattr(self, name).items():
-                yield f"{name}__{key}", values, (dim,)
+                yield f"{name}__{key}", values, dim
 
     @staticmethod
     def load(path) -> Domain:
@@ -234,7 +251,7 @@ class Domain:
                 raise ConcertoError(f"{path} was written by a newer version", hint="update concerto")
             file.set_auto_mask(False)
             plain: dict = {"kind": str(attributes["kind"]), "notes": json.loads(attributes["notes"])}
-            groups: dict = {"soil": {}, "tile_parameters": {}, "facts": {}}
+            groups: dict = {"soil": {}, "tile_parameters": {}, "facts": {}, "mixtures": {}}
             for name, variable in file.variables.items():
                 group, _, key = name.partition("__")
                 if key:
@@ -322,6 +339,7 @@ def make_cells(config_domain, folder=".") -> Domain:
         raise ConcertoError("the domain has no cell with land", hint="check box, mask and land_fraction")
     if not has_elevation:
         _add_elevation(domain, path if kind != "points" or entry(variables, "elevation") else None, variables)
+    domain.folder = folder
     return domain
 
 
@@ -378,8 +396,10 @@ def _lat_lon(config_domain, folder, kind, path, variables):
             grid = Grid(file, path, file.variables[land_name or mask_name].dimensions, variables)
         lat, lon, lat_bounds, lon_bounds = grid.lat, grid.lon, grid.lat_bounds, grid.lon_bounds
     else:
-        land_name = entry(variables, "land_fraction") if path else None
-        mask_name = None
+        land_name = mask_name = None
+        if path:
+            with open_file(path) as file:
+                land_name = _variable_name(file, path, entry(variables, "land_fraction"), "land_fraction")
         lat, lon, lat_bounds, lon_bounds = _resolution(config_domain)
     rows, columns = _in_box(entry(config_domain, "box"), lat, lon)
     if not (rows.any() and columns.any()):
@@ -421,7 +441,7 @@ def _lat_lon(config_domain, folder, kind, path, variables):
         full.land_fraction = _land_fraction(path, land_name, mask_name, full, grid)
     if kind == "file" and entry(variables, "area"):
         full.area = _file_area(path, entry(variables, "area"), full, grid)
-    elif kind == "embedded":
+    elif kind == "embedded" and land_name is None:
         from concerto.domain.embedded import embedded_land
 
         full.land_fraction = np.asarray(embedded_land(lat_bounds, lon_bounds), dtype=float).ravel()
@@ -516,15 +536,76 @@ def _add_elevation(domain, path, variables):
                 scales |= {unit: 1.0 / 9.80665 for unit in ("m2 s-2", "m**2 s**-2", "m2/s2", "m^2/s^2")}
                 if unit not in scales:
                     raise ConcertoError(f"{path}: {name} is in {source.units}", hint="give elevation in m")
-                domain.elevation = continuous(source, domain, "elevation", domain.notes, scales[unit])
+                with open_file(path) as file:
+                    land_name = _variable_name(file, path, entry(variables, "land_fraction"), "land_fraction")
+                _map_elevation(source, domain, scales[unit], land_name, variables)
             return
+    domain.elevation = _package_elevation(domain)
+    domain.notes.append("elevation: of the package")
+
+
+def _package_elevation(domain):
     from concerto.domain.embedded import embedded_elevation
 
     size = None
     if domain.kind == "latlon":  # of irregular grids the usual size; of huge cells the middle
         size = tuple(min(float(np.median(b[:, 1] - b[:, 0])), 5.0) for b in (domain.lat_bounds, domain.lon_bounds))
-    domain.elevation = np.asarray(embedded_elevation(domain.latitude, domain.longitude, size), dtype=float)
-    domain.notes.append("elevation: of the package")
+    return np.asarray(embedded_elevation(domain.latitude, domain.longitude, size), dtype=float)
+
+
+def _map_elevation(source, domain, scale, land_name, variables):
+    """Elevation of the cells from a map: of the land alone where the file says what is land.
+
+    Maps that hold one number all over the sea, such as 6690 m, have averaged it into their coasts as well: there the
+    elevation is that of the package.
+    """
+    what, path = source.variable.name, source.path
+    if land_name is None:
+        domain.elevation = continuous(source, domain, "elevation", domain.notes, scale)
+        return
+    with Map(path, land_name, "domain.variables.land_fraction", named=variables) as land:
+        lat, lon = land.grid.lat, land.grid.lon
+        if land.classes or not (np.array_equal(lat, source.grid.lat) and np.array_equal(lon, source.grid.lon)):
+            domain.elevation = continuous(source, domain, "elevation", domain.notes, scale)
+            return
+        percent = 100.0 if land.units.lower() in ("%", "percent", "per cent") else 1.0
+        weights, at_sea = {}, None
+        single = domain.kind != "latlon" or method(source, domain) == "on the grid of the run"  # to the bit
+
+        def weight(values, first, last):
+            nonlocal at_sea
+            if (first, last) not in weights:
+                share = np.nan_to_num(land.rows(first, last)) / percent
+                sea = values[(share <= 0.0) & np.isfinite(values)]
+                if len(sea) >= 50:
+                    number, count = max(zip(*np.unique(sea, return_counts=True), strict=True), key=lambda p: p[1])
+                    if count > 0.9 * len(sea) and abs(number * scale) > 200.0:
+                        at_sea = float(number)
+                if at_sea is not None:
+                    share = np.where((share < 0.99) | (values == at_sea), 0.0, share)
+                used = np.isfinite(values) & (share > 0.0)
+                weights[first, last] = np.where(used, 1.0 if single else share, np.nan)
+            return weights[first, last]
+
+        total, _ = average(source, domain, keep=lambda v, a, b: v * weight(v, a, b))
+        share, _ = average(source, domain, keep=lambda v, a, b: np.where(np.isfinite(v), weight(v, a, b), np.nan))
+    values = total / share
+    missing = ~np.isfinite(values)
+    if at_sea is not None:
+        values[missing] = _package_elevation(domain)[missing] / scale
+        domain.notes.append(
+            f"elevation: {what} of {path.name} is {at_sea:g} {source.units or 'm'} at sea and a mixture at coasts, "
+            f"which are left out; {int(missing.sum())} of {domain.n_cell} cells have that of the package"
+        )
+    elif missing.any():
+        filled = fill(
+            source, domain, missing, lambda a, b: np.isfinite(source.rows(a, b)),
+            lambda row: source.rows(row, row + 1)[0], "elevation", domain.notes,
+        )  # fmt: skip
+        for cell, value in filled.items():
+            values[cell] = value
+    domain.elevation = values * scale
+    domain.notes.append(f"elevation: {what} of {path.name}, {method(source, domain)}")
 
 
 # --- points ---------------------------------------------------------------------------------------------------------
@@ -697,7 +778,7 @@ def _points_of_netcdf(path, named):
 # --- tiles and soil -------------------------------------------------------------------------------------------------
 
 
-def add_tiles(domain, config_domain, climate, folder=".") -> Domain:
+def add_tiles(domain, config_domain, climate, folder=None) -> Domain:
     """Tiles (type and share) and soil of the cells.
 
     Parameters
@@ -708,7 +789,7 @@ def add_tiles(domain, config_domain, climate, folder=".") -> Domain:
         land_cover (kind, file, variable, pft), soil (texture, file, variables), minimum_fraction, most_tiles.
     climate : dict
         temperature (cell, 12) degC and precipitation (cell, 12) mm month-1: climatology of the cells.
-    folder : path that relative paths count from
+    folder : path that relative paths count from; that of :func:`make_cells` if not given
 
     Returns
     -------
@@ -736,6 +817,7 @@ def add_tiles(domain, config_domain, climate, folder=".") -> Domain:
                 hint="does the forcing cover every land cell of the domain?",
             )
     rule = land_cover.monthly_climate(temperature, precipitation)
+    folder = domain.folder if folder is None else folder
     notes = list(domain.notes)
     cover, land = cover_of_cells(domain, config_domain, climate, rule, folder, notes)
 
@@ -745,6 +827,9 @@ def add_tiles(domain, config_domain, climate, folder=".") -> Domain:
     if not keep.all():
         gone = float((domain.area * domain.land_fraction)[~keep].sum()) / 1e12
         words = f" ({gone:.3g} million km2)" if domain.kind == "latlon" else ""
+        if "name" in domain.facts:
+            named = domain.facts["name"][~keep]
+            words = f" ({', '.join(map(str, named[:5]))}{', ...' if len(named) > 5 else ''})"
         notes.append(f"{int((~keep).sum())} of {domain.n_cell} cells are wholly ice or water and left out{words}")
     out = replace(domain, land_fraction=np.where(keep, domain.land_fraction * land, 0.0))._select(keep)
     cover = cover[keep]

@@ -523,14 +523,19 @@ def fill(source, domain, missing, has_data, row_values, what, notes):
 
 
 def same_axes(a, b):
-    """Positions of axis a on axis b, or None if a cell of a has no match (tolerance SAME_GRID of the spacing)."""
+    """Positions of axis a on axis b, or None if a cell of a has no match (tolerance SAME_GRID of the spacing).
+
+    Centres of a coarse axis that fall on centres of a finer one (5 degrees on 1 degree) are no match.
+    """
     step = np.abs(np.diff(b)).min() if len(b) > 1 else 1.0
     order = np.argsort(b)
     right = np.clip(np.searchsorted(b[order], a), 1, max(len(b) - 1, 1))
     left = right - 1
     right = np.minimum(right, len(b) - 1)
     at = np.where(np.abs(b[order][left] - a) <= np.abs(b[order][right] - a), left, right)
-    return order[at] if (np.abs(b[order][at] - a) <= SAME_GRID * step).all() else None
+    if (np.abs(b[order][at] - a) > SAME_GRID * step).any() or (len(a) > 1 and np.diff(np.sort(at)).min() > 1):
+        return None
+    return order[at]
 
 
 def method(source, domain):

@@ -861,7 +861,7 @@ def judge(value, low, high, wide=None):
     return "below" if value < low else "above"
 
 
-def compare(values, ranges=None, whole=True):
+def compare(values, ranges=None, whole=True, open_because=None):
     """Quantities beside their ranges.
 
     Parameters
@@ -873,6 +873,8 @@ def compare(values, ranges=None, whole=True):
         or a pair of numbers; default the totals of the envelope.
     whole : bool
         Whether the run covers the globe; if not, rows of scope "globe" are not judged.
+    open_because : dict, optional
+        Quantity -> why it is not judged.
 
     Returns
     -------
@@ -893,6 +895,8 @@ def compare(values, ranges=None, whole=True):
             why = "not a global run"
         elif value is None or not np.isfinite(value):
             why = "not in the output"
+        else:
+            why = (open_because or {}).get(key, "")
         verdict = None if why else verdict
         rows.append(
             {

@@ -41,6 +41,7 @@ _REST = (  # totals without a range
     ("lai_mean", "Leaf area index, all land", "m² m⁻²", 2),
     ("land_area", "Land of the run, without ice", "10⁶ km²", 1),
 )
+_SUM_UNITS = ("PgC yr⁻¹", "PgC", "10³ km³ yr⁻¹", "10⁶ km²")
 _BIOME_DIGITS = {"gpp": 0, "npp": 0, "lai_peak": 1, "c_vegetation": 1, "c_soil": 1, "et": 0, "turnover": 0}
 _WORDS = {"inside": "inside", "wider": "wider spread", "below": "below", "above": "above"}
 _COLUMNS = {  # columns of totals.csv -> quantity of the figure
@@ -57,6 +58,14 @@ _TO_UNIT = {  # units of totals.csv -> factor to the unit of the figure
 _PHASES = {"compute": "compute", "step": "compute", "model": "compute", "input": "input", "read": "input",
            "forcing": "input", "output": "output", "write": "output", "waiting": "waiting", "wait": "waiting",
            "idle": "waiting", "spin-up": "spin-up", "spinup": "spin-up", "other": "other"}  # fmt: skip
+
+
+LARGE = 1.0  # million km2 of land from which sums say more than means
+
+
+def _sums(data):
+    """Whether sums over the land are shown; else means, as for points."""
+    return data.extensive and data.land >= LARGE
 
 
 def _digits(value):
@@ -315,6 +324,20 @@ def _residuals(facts):
     return _section(facts.get("residuals") or summary.get("worst residual"))
 
 
+LEAST_HISTORY = 50  # years of run phases from which the net uptake says more than how good the spin-up was
+
+
+def _without_history(facts):
+    """The net land sink of a run that has hardly any history beside its spin-up has no range."""
+    config = facts.get("configuration")
+    phases = config.get("phases") if isinstance(config, dict) else None
+    spans = [p.get("years") for p in phases if isinstance(p, dict)] if isinstance(phases, list) else []
+    spans = [span for span in spans if isinstance(span, list) and len(span) == 2]
+    if not spans or sum(last - first + 1 for first, last in spans) >= LEAST_HISTORY:
+        return {}
+    return {"nbp": "near an equilibrium"}
+
+
 def analyse(folder, years=20):
     """Everything that the page and the figures show.
 
@@ -354,13 +377,13 @@ def analyse(folder, years=20):
         "domain": domain,
         "whole": whole,
         "totals": totals,
-        "compared": globe.compare(totals, whole=whole),
+        "compared": globe.compare(totals, whole=whole, open_because=_without_history(facts)),
         "biomes": biomes,
         "biomes_compared": globe.compare_biomes(biomes),
         "latitudes": globe.by_latitude(data, width),
         "share": share,
         "biome": biome,
-        "series": (read_series(folder, notes) if data.extensive else None) or _yearly(data),
+        "series": (read_series(folder, notes) if _sums(data) else None) or _yearly(data),
         "facts": facts,
         "notes": notes,
     }
@@ -423,7 +446,7 @@ def _period(data):
 def _cards(found):
     data, by_key = found["data"], {row["key"]: row for row in found["compared"]}
     cards = []
-    if data.extensive:
+    if _sums(data):
         for key, name, unit, digits in _CARDS:
             if key in found["totals"]:
                 row = by_key[key]
@@ -439,9 +462,9 @@ def _cards(found):
 
 
 def _total_rows(found):
-    rows = []
+    rows, sums = [], _sums(found["data"])
     for row in found["compared"]:
-        if row["value"] is None or not np.isfinite(row["value"]):
+        if row["value"] is None or not np.isfinite(row["value"]) or not (sums or row["unit"] not in _SUM_UNITS):
             continue
         judged = row["verdict"] is not None
         rows.append(
@@ -458,7 +481,7 @@ def _total_rows(found):
             }
         )
     for key, name, unit, digits in _REST:
-        if key in found["totals"]:
+        if key in found["totals"] and (sums or unit not in _SUM_UNITS):
             rows.append(
                 {"name": name, "unit": unit, "value": number(found["totals"][key], digits), "range": "", "wide": "",
                  "verdict": "", "kind": "open", "strip": "", "source": ""}
@@ -469,7 +492,7 @@ def _total_rows(found):
 def _biome_table(found):
     if not found["biomes"]:
         return None
-    table = globe.envelope()
+    data, table = found["data"], globe.envelope()
     quantities = [k for k in table["biome_quantity"] if any(k in row["values"] for row in found["biomes"])]
     judged = {(row["biome"], row["key"]): row for row in found["biomes_compared"]}
     body = []
@@ -494,7 +517,11 @@ def _biome_table(found):
             {
                 "name": row["name"],
                 "colour": table["biome"][row["biome"]]["colour"],
-                "area": number(row["land_area"], 1) if row["land_area"] is not None else str(row["cells"]),
+                "area": str(row["cells"])
+                if not data.extensive
+                else number(row["land_area"], 1)
+                if _sums(data)
+                else number(row["land_area"] * 1e6, 0),
                 "share": f"{100 * row['share']:.0f}",
                 "cells": cells,
             }
@@ -502,11 +529,11 @@ def _biome_table(found):
     head = [(table["biome_quantity"][k]["name"], table["biome_quantity"][k]["unit"]) for k in quantities]
     if found["biomes"][0]["soil_depth"] == "all":
         head = [(name.replace(" to 1 m", ", all depths"), unit) for name, unit in head]
-    return {"head": head, "body": body, "area": "10⁶ km²" if found["data"].extensive else "cells"}
+    return {"head": head, "body": body, "area": "cells" if not data.extensive else "10⁶ km²" if _sums(data) else "km²"}
 
 
 def _latitude_table(found):
-    if found["data"].extensive:
+    if _sums(found["data"]):
         columns = (
             ("land_area", "Land", "10⁶ km²", 2), ("gpp", "GPP", "PgC yr⁻¹", 2), ("npp", "NPP", "PgC yr⁻¹", 2),
             ("nbp", "NBP", "PgC yr⁻¹", 3), ("et", "ET", "10³ km³ yr⁻¹", 2), ("runoff", "Runoff", "10³ km³ yr⁻¹", 2),
@@ -586,7 +613,11 @@ def _context(found, figures):
         dlat, dlon = np.median(np.diff(data.lat_edges)), np.median(np.diff(data.lon_edges))
         where.append(f"{dlat:.3g}°" if abs(dlat - dlon) < 1e-6 else f"{dlat:.3g}° × {dlon:.3g}°")
     if data.extensive:
-        where.append(f"{number(data.land, 1 if data.land > 1 else 3)} million km² of land")
+        where.append(
+            f"{number(data.land, 1)} million km² of land"
+            if _sums(data)
+            else f"{number(data.land * 1e6, 0)} km² of land"
+        )
     config, told = facts.get("configuration"), facts.get("notes")
     title = facts.get("title") or (config.get("title") if isinstance(config, dict) else None)
     return {

@@ -33,6 +33,7 @@ from concerto.forcing.units import GRID, conversion, is_amount
 NETCDF_LOCK = threading.RLock()  # of this process: held here whenever a file is opened, read or closed
 EXACT = 1e-3  # degrees: closer centres are the same cell
 PIECE = 32 * 2**20  # bytes of a file that are held at once
+WETTEST = 30000.0  # mm a year: more is a wrong unit
 LIST_REACH = 0.25  # degrees within which a place takes the nearest one of a list of places
 CALENDARS = {
     "standard": "standard", "gregorian": "standard", "proleptic_gregorian": "standard",
@@ -231,6 +232,22 @@ def _date(year, month, day, calendar, file) -> int:
     if calendar == "noleap":
         return (year - 1970) * 365 + int(_MONTH_STARTS[month - 1]) + min(day, 28 if month == 2 else 31) - 1
     return int(np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "D").astype(np.int64))
+
+
+def _days_of_dates(values, calendar, file):
+    """Days since 1970 of the calendar from dates such as 20010228.25 (day as %Y%m%d.%f)."""
+    whole = np.floor(values + 1e-9)
+    dates, place = np.unique(whole, return_inverse=True)
+    days = []
+    try:
+        for d in dates.astype(np.int64).tolist():
+            days.append(_date(d // 10000, d // 100 % 100, d % 100, calendar, file))
+    except (ValueError, ConcertoError) as error:
+        raise ConcertoError(
+            f"{file}: 'time' has the unit 'day as %Y%m%d.%f', but holds {dates[len(days)]:.0f}, which is no such date.",
+            hint="Use units such as 'hours since 1970-01-01 00:00:00'.",
+        ) from error
+    return np.asarray(days, dtype=float)[place].reshape(values.shape) + (values - whole)
 
 
 def time_text(seconds, calendar) -> str:
@@ -434,7 +451,9 @@ def read_time(source, months=False) -> TimeAxis:
             f"{file}: '{name}' has the calendar '{calendar}', which cannot be read.",
             hint=f"Known are: {', '.join(CALENDARS)}.",
         )
-    match = re.match(r"\s*([A-Za-z]+?)s?\s+since\s+(.+)$", units)
+    absolute = bool(re.match(r"days?\s+as\s+%Y%m%d(\.%f)?$", units, re.IGNORECASE))  # as CDO writes it
+    units = "days since 1970-01-01" if absolute else units
+    match = re.match(r"\s*([A-Za-z]+?)s?\s+since\s+(.+)$", units, re.IGNORECASE)
     unit = match[1].lower() if match else ""
     factor = _SECONDS.get(unit)
     if factor is None and not (months and unit == "month"):
@@ -481,6 +500,8 @@ def read_time(source, months=False) -> TimeAxis:
             f"{int(np.argmax(missing)) + 1}.",
             hint="Give every step a time; a file that is still being written, or is truncated, looks like this.",
         )
+    if absolute:
+        values = _days_of_dates(values, kind, file)
     dimension = source.dimensions(name)[0]
     if factor is None:
         index = (year * 12 + month - 1) + np.floor(values + 1e-6).astype(np.int64)
@@ -495,6 +516,8 @@ def read_time(source, months=False) -> TimeAxis:
     for candidate in (bounds_name, "time_bnds", "time_bounds"):
         if candidate in source.names and source.shape(candidate) == (values.size, 2):
             numbers = np.asarray(source.get(candidate), dtype=np.float64)
+            if absolute and np.isfinite(numbers).all():
+                numbers = _days_of_dates(numbers, kind, file)
             if np.isfinite(numbers).all() and (np.abs(numbers) < 1e18).all() and (numbers[:, 1] > numbers[:, 0]).all():
                 bounds = to_seconds(numbers)
                 # Bounds of another time axis (a copy, another unit) say nothing of this one.
@@ -551,6 +574,11 @@ class Grid:
             and np.abs(self.latitude - other.latitude).max() < EXACT
             and np.abs((self.longitude - other.longitude + 180.0) % 360.0 - 180.0).max() < EXACT
         )
+
+
+def _turned(grid) -> Grid:
+    """The same grid with its latitude running the other way."""
+    return Grid(grid.latitude[::-1], grid.longitude, grid.rectilinear, grid.dimensions) if grid.rectilinear else grid
 
 
 def _coordinate(source, words, unit):
@@ -822,11 +850,12 @@ def find_files(files, folder=".", aliases=None, source="") -> list[tuple[str | N
 
         check_path(base)
         return [(None, [base], text)]
-    glob = re.sub(r"\{.*?\}", "*", text)
+    glob, written = re.sub(r"\{.*?\}", "*", text), text
     anchor = Path(folder)
     if Path(glob).is_absolute():
         anchor = Path(Path(glob).anchor)
         glob, text = str(Path(glob).relative_to(anchor)), str(Path(text).relative_to(anchor))
+    glob = re.sub(r"\*{2,}", "*", glob)  # of a * beside a placeholder
     paths = sorted(p for p in anchor.glob(glob) if p.suffix != ".part")
     digits = {"year": r"\d{4}", "month": r"\d{1,2}", "start": r"\d{4,14}", "end": r"\d{4,14}"}
     expression, seen = "", set()
@@ -852,14 +881,14 @@ def find_files(files, folder=".", aliases=None, source="") -> list[tuple[str | N
     if not chosen:
         names = sorted(p.name for p in (anchor / text).parent.glob("*") if p.is_file()) if not seen or fitting else []
         names = names or sorted(p.name for p in (anchor / re.sub(r"[^/]*[{*].*", "", text)).glob("*"))
-        what = f"'{text}' fits {plural(len(fitting), 'file')}, but no {{variable}} of" if fitting else "No file fits"
+        what = f"'{written}' fits {plural(len(fitting), 'file')}, but no {{variable}} of" if fitting else "No file fits"
         close = difflib.get_close_matches(Path(text).name, names, n=1, cutoff=0.3)
         hint = f"In that folder there is {', '.join(close or names[:3])}." if names else "Check the folder."
         raise ConcertoError(
-            f"forcing.files: {what} {source}." if fitting else f"forcing.files: {what} '{text}' in {anchor}.",
+            f"forcing.files: {what} {source}." if fitting else f"forcing.files: {what} '{written}' in {anchor}.",
             hint=hint if not fitting else f"Names of variables of {source} are {_some(sorted(words), 30)}.",
         )
-    return [(None, chosen, text)]
+    return [(None, chosen, written)]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -880,6 +909,7 @@ class _Found:
     order: tuple
     space: tuple
     attributes: dict
+    turned: bool = False
 
 
 @dataclass
@@ -897,6 +927,7 @@ class Segment:
     time_dimension: str
     space: tuple  # names of the dimensions in space, in the order y, x
     attributes: dict = field(default_factory=dict)  # fill values and packing
+    turned: bool = False  # latitude runs against that of the first file
 
 
 @dataclass
@@ -955,6 +986,7 @@ class FileForcing(GridForcing):
         self.elevation = getattr(domain, "elevation", None)
         self.n_cell = self.latitude.size
         self._climatology = None
+        self._leaf_file, self._leaf = None, None  # leaf area of twelve months: where it stands, (cell, 12)
         self._said = set()
         self._time_offset = setting(config, "time_offset_hours")
         aliases = {name: entry.names for name, entry in layout.fields.items()}
@@ -1004,6 +1036,8 @@ class FileForcing(GridForcing):
                 if not here:
                     continue
                 axis = read_time(source, layout.monthly)
+                if "LAI" in here and axis.dimension not in source.dimensions(here["LAI"]) and not layout.monthly:
+                    self._leaf_file = str(path), here["LAI"]
                 here = {i: n for i, n in here.items() if axis.dimension in source.dimensions(n)}
                 if not here:
                     continue
@@ -1021,20 +1055,22 @@ class FileForcing(GridForcing):
                     order = tuple(source.dimensions(name))
                     if order not in grids:
                         grids[order] = read_grid(source, name, axis.dimension)
-                    grid = grids[order]
+                    grid, turned = grids[order], False
                     if self.grid is None:
                         self.grid, grid_file = grid, f"{source.file} ({name})"
+                    elif not self.grid.same(grid) and self.grid.same(_turned(grid)):
+                        turned = True
                     elif not self.grid.same(grid):
                         raise ConcertoError(
                             f"{source.file}: {name} has another grid ({grid.shape[0]} x {grid.shape[1]} cells, first "
                             f"{_place(grid.latitude.flat[0], grid.longitude.flat[0])}) than {grid_file} "
                             f"({self.grid.shape[0]} x {self.grid.shape[1]}, first "
                             f"{_place(self.grid.latitude.flat[0], self.grid.longitude.flat[0])}).",
-                            hint="Bring all variables to one grid; latitude must run the same way in all files.",
+                            hint="Bring all variables to one grid, with longitudes from the same meridian on.",
                         )
                     found.setdefault(ingredient, []).append(
                         _Found(str(path), source.file, name, axis, step, None if stated is None else int(float(stated)),
-                               shift, written, order, grid.dimensions, source.attributes(name))
+                               shift, written, order, grid.dimensions, source.attributes(name), turned)
                     )  # fmt: skip
         if not found:
             written, names = next(iter(everything.items()))
@@ -1049,7 +1085,16 @@ class FileForcing(GridForcing):
         self._shift = next(iter(found.values()))[0].hours_to_utc
         steps = {entry.step for entries in found.values() for entry in entries if entry.step}
         self.source_seconds = layout.native_seconds or self._usual_step(steps, found)
+        self._between = {"point": [], "mean": []}
         self.series = {i: self._make_series(i, entries) for i, entries in found.items()}
+        words = {
+            "point": "the times lie between the intervals of the day: taken as means centred there, not as values at "
+            "an instant",
+            "mean": "the times lie half an interval off the day: taken as the middle of intervals",
+        }
+        for kind, names in self._between.items():
+            if names:
+                self._note(f"{', '.join(dict.fromkeys(names))}: {words[kind]}")
 
     def _usual_step(self, steps, found):
         if len(steps) == 1:
@@ -1103,7 +1148,7 @@ class FileForcing(GridForcing):
         layout = self.layout
         entry = layout.fields[ingredient]
         length = self.source_seconds
-        segments, kinds, phases = [], set(), {}
+        segments, kinds, phases, between = [], set(), {}, self._between
         for item in entries:
             file, name, axis, attributes = item.file, item.variable, item.axis, item.attributes
             if item.step and item.step != length:
@@ -1122,14 +1167,11 @@ class FileForcing(GridForcing):
             if kind == "point" and start % length:
                 if start % length * 2 == length:
                     kind, start = "mean", start - length // 2
-                    self._note(
-                        f"{name}: the times lie between the intervals of the day: taken as means centred there, "
-                        "not as values at an instant"
-                    )
+                    between["point"].append(name)
             if kind == "mean" and axis.bounds is None and axis.position is None and start % length * 2 == length:
                 if not shift:
                     start -= length // 2
-                    self._note(f"{name}: the times lie half an interval off the day: taken as the middle of intervals")
+                    between["mean"].append(name)
             phase = start % length
             if phase and (kind != "mean" or not layout.local_time):
                 raise ConcertoError(
@@ -1151,7 +1193,7 @@ class FileForcing(GridForcing):
                     if k in attributes}  # fmt: skip
             segments.append(
                 Segment(item.path, file, name, (start - phase) // length, stamps.size, scale, offset, item.order,
-                        axis.dimension, item.space, keep)
+                        axis.dimension, item.space, keep, item.turned)
             )  # fmt: skip
         if len(kinds) > 1 or len(phases) > 1:
             raise ConcertoError(
@@ -1212,6 +1254,15 @@ class FileForcing(GridForcing):
             gap = after.first - (before.first + before.count)
             if gap == 0:
                 continue
+            if 0 < -gap < min(before.count, after.count) and -gap * length <= 86400:
+                before.count += gap
+                if "overlap" not in self._said:
+                    self._said.add("overlap")
+                    self._note(
+                        f"files overlap by {plural(-gap, 'interval')}, such as {before.file} and {after.file}: the "
+                        "later file is read there"
+                    )
+                continue
             end = (before.first + before.count) * length + series.phase
             begin = after.first * length + series.phase
             if gap < 0:
@@ -1242,12 +1293,14 @@ class FileForcing(GridForcing):
             for choice in choices:
                 if all(name in has for name in choice):
                     return choice
-            words = sorted({n for choice in choices for i in choice if i in layout.fields
-                            for n in layout.fields[i].names})  # fmt: skip
-            near = [difflib.get_close_matches(w.lower(), [e.lower() for e in self._everything], 1, 0.8) for w in words]
+            possible = [choice for choice in choices if all(i in layout.fields for i in choice)]
+            words = sorted({n for choice in possible for i in choice if i not in has for n in layout.fields[i].names})
+            others = [e.lower() for e in self._everything if e not in {s.variable for s in has.values()}]
+            near = [difflib.get_close_matches(w.lower(), others, 1, 0.8) for w in words]
             near = [n[0] for n in near if n]
             raise ConcertoError(
-                f"{self._written}: {what} is missing; {layout.name} needs one of {', '.join(words)} (the files have "
+                f"{self._written}: {what} is missing; {layout.name} needs "
+                f"{'one of ' if len(words) > 1 else ''}{', '.join(words)} (the files have "
                 f"{_some(self._everything, 20)}).",
                 hint=hint
                 or (f"Did you mean the variable '{near[0]}'? " if near else "")
@@ -1353,6 +1406,11 @@ class FileForcing(GridForcing):
                 hint="Add the files of the same years for all variables.",
             )
         self.first_day, self.last_day = _model_days(first, last, self.calendar)
+        for edges, day, word in ((lows, max(lows), "begins"), (highs, min(highs), "ends")):
+            late = [s.variable for s, edge in zip(self.series.values(), edges, strict=True) if edge == day]
+            if max(edges) - min(edges) >= 2.0:
+                where = self.first_day if word == "begins" else self.last_day
+                self._note(f"the record {word} on {where}, as {', '.join(late)} do; other variables have more days")
         # What lies beyond the whole days serves as halo, where all variables have it.
         per_fine = 86400 // fine
         self._first_slot = max(int(math.ceil(max(lows) * per_fine - 1e-6)), first * per_fine - 1)
@@ -1388,6 +1446,54 @@ class FileForcing(GridForcing):
             self.grid, self.latitude, self.longitude, has_data, f"source {self.layout.name}", self.notes
         )
         self._make_boxes()
+        if self._leaf_file and "leaf_area_index" not in self.recipe:
+            self._read_months_of_leaf_area(*self._leaf_file)
+
+    def _read_months_of_leaf_area(self, path, name):
+        """Leaf area that a file gives for twelve months without a year, as the inputs of other models do."""
+        source = self.handles.get(path)
+        sizes = dict(zip(source.dimensions(name), source.shape(name), strict=True))
+        months = [d for d, size in sizes.items() if size == 12 and d.lower().startswith(("month", "time", "mon"))]
+        grid = read_grid(source, name, months[0]) if len(months) == 1 else None
+        turned = grid is not None and not self.grid.same(grid) and self.grid.same(_turned(grid))
+        if grid is None or not (turned or self.grid.same(grid)):
+            self._note(f"{name} of {source.file} ({', '.join(sizes)}) is neither on the times nor of months: not read")
+            return
+        scale, offset = self._conversion("LAI", source.attributes(name).get("units"), source.file, name)
+        segment = Segment(path, source.file, name, 0, 12, scale, offset, source.dimensions(name), months[0],
+                          grid.dimensions, source.attributes(name), turned)  # fmt: skip
+        raw, versions = self._raw(segment, 0, 12, tuple(slice(0, n) for n in grid.shape))
+        leaf = _decode(raw, segment, versions)[:, self._row, self._column].T
+        low, high = bounds_of("leaf_area_index")
+        if np.nanmin(leaf, initial=low) < low or np.nanmax(leaf, initial=low) > high:
+            raise ConcertoError(
+                f"{source.file}: {name} runs from {np.nanmin(leaf):g} to {np.nanmax(leaf):g}; allowed is {low:g} to "
+                f"{high:g}.",
+                hint=f"Check the unit and the missing values of {name}.",
+            )
+        none = ~np.isfinite(leaf).all(axis=1)
+        self._leaf = np.where(none[:, None], -1.0, leaf)  # the model's own leaf area where there is none
+        self.variables = (*self.variables, "leaf_area_index")
+        self._note(
+            f"{name} of {source.file}: twelve months, interpolated between their middles, the same every year"
+            + (f"; {plural(int(none.sum()), 'cell')} without it keep the model's own" if none.any() else "")
+        )
+
+    def _leaf_area(self, slots):
+        """Leaf area of the months at slots (cell, slot)."""
+        seconds = (slots + 0.5) * self.native_seconds
+        if self.calendar == "standard":
+            days = (seconds // 86400).astype(np.int64).astype("datetime64[D]")
+            month = days.astype("datetime64[M]")
+            begin = month.astype("datetime64[D]").astype(float)
+            length = (month + 1).astype("datetime64[D]").astype(float) - begin
+            place = month.astype(np.int64) % 12 + (seconds / 86400.0 - begin) / length
+        else:
+            length = 365.0 if self.calendar == "noleap" else 360.0
+            place = (seconds / 86400.0 % length) * 12.0 / length
+        before = np.floor(place - 0.5).astype(np.int64)
+        share = place - 0.5 - before
+        return self._leaf[:, before % 12] * (1.0 - share) + self._leaf[:, (before + 1) % 12] * share
 
     def _make_boxes(self):
         """One box of the source around the cells; two where the cells lie at both edges of its longitude axis."""
@@ -1412,8 +1518,9 @@ class FileForcing(GridForcing):
         part = copy.copy(self)
         part.handles = Handles(self.handles.limit)
         part.notes, part._said = list(self.notes), set(self._said)
-        for name in ("latitude", "longitude", "_row", "_column"):
-            setattr(part, name, getattr(self, name)[cells])
+        for name in ("latitude", "longitude", "_row", "_column", "_leaf"):
+            if getattr(self, name) is not None:
+                setattr(part, name, getattr(self, name)[cells])
         if self.elevation is not None:
             part.elevation = np.asarray(self.elevation)[cells]
         part.n_cell = part.latitude.size
@@ -1432,6 +1539,9 @@ class FileForcing(GridForcing):
 
     def _raw(self, segment, start, stop, box):
         """Stored numbers of a box ([version,] time, y, x), and whether there is a dimension of versions (expver)."""
+        if segment.turned:
+            n = self.grid.shape[0]
+            box = (slice(n - box[0].stop, n - box[0].start), box[1])
         space = dict(zip(segment.space, box[2 - len(segment.space) :], strict=True))
         key, kept = [], []
         for dimension in segment.order:
@@ -1460,7 +1570,8 @@ class FileForcing(GridForcing):
         raw = raw.transpose([kept.index(d) for d in (*versions, segment.time_dimension, *segment.space)])
         lead = raw.shape[: len(versions)]
         sizes = tuple(side.stop - side.start for side in box)
-        return raw.reshape((*lead, stop - start, *sizes)), bool(versions)
+        raw = raw.reshape((*lead, stop - start, *sizes))
+        return (raw[..., ::-1, :] if segment.turned else raw), bool(versions)
 
     def _fetch(self, series, first, count) -> np.ndarray:
         """Values of the own cells (cell, count) for slots first to first + count - 1."""
@@ -1568,10 +1679,26 @@ class FileForcing(GridForcing):
                 vapour = saturated * share if share is not None else np.maximum(saturated - get("VPD"), 0.0)
             values = derive.specific_humidity(vapour, pressure())
         elif name == "rainfall" and len(names) == 2:
-            values = np.maximum(get("Precip") - get("Snowf"), 0.0)
+            values = np.maximum(self._without_snow(get("Precip"), get("Snowf"), slots), 0.0)
         else:
             values = get(names[0])
         return self._check_bounds(name, values, slots)
+
+    def _without_snow(self, water, snow, slots):
+        """Precipitation less snowfall; much more snow than precipitation is a wrong unit."""
+        rest = water - snow
+        short, much = -np.minimum(rest, 0.0).sum(), snow.sum()
+        if short > 0.1 * much and short > 1e-5:
+            cell, at = np.unravel_index(np.argmin(rest), rest.shape)
+            total, part = self.series["Precip"], self.series["Snowf"]
+            when = int(slots[at]) * self.native_seconds
+            raise ConcertoError(
+                f"{part.file_at(when // self.source_seconds)}: {part.variable} is larger than {total.variable}, which "
+                f"includes it: {snow[cell, at]:.3g} and {water[cell, at]:.3g} kg m-2 s-1 at {self._when(when)} at "
+                f"{_place(self.latitude[cell], self.longitude[cell])}.",
+                hint=f"Check the units of {total.variable} and {part.variable}.",
+            )
+        return rest
 
     def _check_bounds(self, name, values, slots):
         low, high = bounds_of(name)
@@ -1626,7 +1753,9 @@ class FileForcing(GridForcing):
         slots = np.concatenate(([slots[0] - 1], slots, [slots[-1] + 1]))
         slots = self._available(slots)
         unique, inverse = np.unique(slots, return_inverse=True)
-        values = self._canonical(unique, self.variables)
+        values = self._canonical(unique, self.recipe)
+        if self._leaf is not None:
+            values["leaf_area_index"] = self._leaf_area(unique)
         if unique.size == slots.size and (inverse[1:] > inverse[:-1]).all():
             return {name: np.ascontiguousarray(array) for name, array in values.items()}
         return {name: array[:, inverse] for name, array in values.items()}
@@ -1681,6 +1810,17 @@ class FileForcing(GridForcing):
                     for name in water:
                         total["precipitation"][:, month] += values[name][:, inverse].sum(axis=1) * self.native_seconds
         self._note(f"climate for land cover: mean of {chosen[0]} to {chosen[-1]}")
+        annual = total["precipitation"].sum(axis=1) / len(chosen)
+        names = " and ".join(self.series[i].variable for w in water for i in self.recipe[w][:1])
+        if annual.max(initial=0.0) > WETTEST:
+            cell = int(np.argmax(annual))
+            raise ConcertoError(
+                f"{self._written}: {names} give {annual[cell]:.0f} mm of precipitation a year at "
+                f"{_place(self.latitude[cell], self.longitude[cell])}; the wettest places of the earth have 12000 mm.",
+                hint=f"Check the unit of {names}.",
+            )
+        if annual.size and annual.max() < 1.0:
+            self._note(f"{names}: less than 1 mm a year in every cell; is its unit right?")
         return {name: value / len(chosen) for name, value in total.items()} | {"years": [chosen[0], chosen[-1]]}
 
     def _check_sun(self):

@@ -118,12 +118,12 @@ class Accumulator:
 
     def collect(self, records: Records) -> dict[str, Finished]:
         """Complete records by stream after the call; the last one stays open if its time has not passed."""
-        values = self.tiles._unblock(records.output)
         finished = {}
         for stream in self.streams:
             of = self._of[stream.name]
             n, (offset, unique, end, now) = len(of.columns), of.plan
-            mine = values[:, offset : offset + n * len(unique)].reshape(self.tiles.n_tile, len(unique), n)
+            mine = records.output[:, offset : offset + n * len(unique), :].transpose(2, 0, 1)  # one stream at a time
+            mine = mine.reshape(-1, len(unique), n)[: self.tiles.n_tile]
             full = len(unique) if end[-1] <= now else len(unique) - 1
             of.open, of.began = (mine[:, -1].copy(), unique[-1]) if full < len(unique) else (None, None)
             if full:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from concerto.tables import loader
 
 MARK = "concerto checkpoint"
 SCHEMA = 1
+PIECE = "spinup_{}.npz"  # of a rank, of an unfinished spin-up
 
 
 def write_checkpoint(path, parallel, tiles, facts: dict, arrays: dict) -> None:
@@ -37,7 +41,14 @@ def write_checkpoint(path, parallel, tiles, facts: dict, arrays: dict) -> None:
     ConcertoError
         The file cannot be written; an older one of that name is unchanged.
     """
-    path = Path(path)
+    from concerto.forcing.gridded import NETCDF_LOCK
+
+    # the thread that reads ahead must not be in the library that writes here; other ranks write nothing
+    with NETCDF_LOCK if parallel.first else nullcontext():
+        _write_checkpoint(Path(path), parallel, tiles, facts, arrays)
+
+
+def _write_checkpoint(path, parallel, tiles, facts, arrays):
     part = path.with_name(path.name + ".part")
     data = None
     try:
@@ -58,7 +69,7 @@ def write_checkpoint(path, parallel, tiles, facts: dict, arrays: dict) -> None:
             _finish(part, path)
     except (OSError, RuntimeError) as error:  # netCDF4 reports a full disk as RuntimeError
         _drop(data, part)
-        words = getattr(error, "strerror", None) or error
+        words = getattr(error, "strerror", None) or str(error).removeprefix("NetCDF: ")
         raise ConcertoError(
             f"{path} could not be written: {words}",
             hint="is the disk full? The checkpoint before is unchanged: make room and start the same command again",
@@ -88,6 +99,26 @@ def _finish(part, path):
         pass
     finally:
         os.close(folder)
+
+
+def second_name(path, name) -> None:
+    """Give a complete file a second name, in place of what has that name; a copy where there are no links."""
+    part = name.with_name(name.name + ".part")
+    part.unlink(missing_ok=True)
+    try:
+        if name.exists() and os.path.samefile(path, name):
+            return
+        try:
+            os.link(path, part)
+        except OSError:
+            shutil.copyfile(path, part)
+        _finish(part, name)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConcertoError(
+            f"{name} could not be written: {error.strerror or error}",
+            hint="is the disk full? Make room and start the same command again",
+        ) from None
 
 
 def _create(part, tiles, facts):
@@ -135,6 +166,50 @@ def _put_array(data, name, values):
     dims = tuple(_dimension(data, f"{name}_{k}", size) for k, size in enumerate(values.shape))
     variable = data.createVariable(name, values.dtype.str[1:], dims, fill_value=False, fletcher32=bool(values.size))
     variable[...] = values
+
+
+def write_piece(folder, rank: int, phase: str, tile, state, done) -> None:
+    """Write the tiles of a rank whose spin-up is over, without waiting for other ranks.
+
+    Parameters
+    ----------
+    folder : of the run
+    phase : name of the spin-up
+    tile : int array (row,), numbers of these tiles in the whole domain
+    state : array (row, state column)
+    done : int array (row,), how the spin-up of each ended
+    """
+    path = Path(folder) / PIECE.format(rank)
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            np.savez(file, phase=np.array(phase), tile=tile, state=state, done=done)
+        _finish(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConcertoError(
+            f"{path} could not be written: {error.strerror or error}",
+            hint="is the disk full? Make room and start the same command again",
+        ) from None
+
+
+def read_pieces(folder, phase: str, first: int, last: int):
+    """Tiles from ``first`` to before ``last`` that pieces of any ranks hold: yields (tile - first, state, done)."""
+    for path in sorted(Path(folder).glob(PIECE.format("*"))):
+        try:
+            with np.load(path) as found:
+                if str(found["phase"]) != phase or found["state"].shape[1] != loader.columns("state"):
+                    continue
+                mine = (found["tile"] >= first) & (found["tile"] < last)
+                yield found["tile"][mine] - first, found["state"][mine], found["done"][mine]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # a piece is never needed
+            continue
+
+
+def remove_pieces(folder) -> None:
+    """Remove the pieces of all ranks."""
+    for path in Path(folder).glob(PIECE.format("*")):
+        path.unlink(missing_ok=True)
 
 
 class Checkpoint:

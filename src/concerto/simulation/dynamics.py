@@ -7,6 +7,7 @@ litter of the tile that receives it; types that arrive start from seedlings. Wei
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ AMOUNTS = (
 )  # fmt: skip
 SEEDLING = 0.2  # labile carbon over that of full leaves, on area that a type gains and where it has less
 SHADING_HEIGHT = 5.0  # m: plants of this height have half the chance of tall ones where a gap closes
+WETTED_LAYERS = 5  # of soil, 0.28 m: they take up water that falls from plants that die
 WARMED_LAYERS = 7  # of soil, 1 m: they take up what canopies of different heat capacity would gain or lose
 
 
@@ -158,21 +160,173 @@ def dry_capacities(tiles) -> tuple[np.ndarray, np.ndarray]:
 
 def stored(tiles) -> dict[str, np.ndarray]:
     """Carbon, nitrogen and water (kg m-2) and enthalpy (J m-2) in all stores of each tile."""
-    state = tiles._unblock(tiles.state)
+    return stored_rows(tiles._unblock(tiles.state), *dry_capacities(tiles))
+
+
+def stored_rows(state, soil, canopy) -> dict[str, np.ndarray]:
+    """:func:`stored` of rows of the state (tile, column), with their :func:`dry_capacities`."""
     entries = loader.variables("state")
-    soil, canopy = dry_capacities(tiles)
     out = {
         e: state[:, _columns([n for n in entries if entries[n].role == e])].sum(axis=1) for e in ("carbon", "nitrogen")
     }
     part = {n: state[:, _columns([n])] for n in ("soil_liquid", "soil_ice", "soil_temperature", "snow_temperature",
             "snow_ice", "snow_liquid", "canopy_ice", "canopy_liquid")}  # fmt: skip
     depth = WATER * np.array(loader.soil_thickness())
-    ice = part["soil_ice"] @ depth + part["snow_ice"].sum(axis=1) + part["canopy_ice"][:, 0]
-    liquid = part["soil_liquid"] @ depth + part["snow_liquid"].sum(axis=1) + part["canopy_liquid"][:, 0]
+    ice = (part["soil_ice"] * depth).sum(axis=1) + part["snow_ice"].sum(axis=1) + part["canopy_ice"][:, 0]
+    liquid = (part["soil_liquid"] * depth).sum(axis=1) + part["snow_liquid"].sum(axis=1) + part["canopy_liquid"][:, 0]
     heat = (_soil_capacity(state, soil) * (part["soil_temperature"] - FREEZING)).sum(axis=1)
     heat += (_snow_capacity(state) * (part["snow_temperature"] - FREEZING)).sum(axis=1)
     heat += _canopy_heat(state, canopy)
     return out | {"water": ice + liquid, "energy": heat - LATENT_FUSION * ice}
+
+
+class Some:
+    """Some tiles of a `Tiles`, with what the operators ask of it: their parameters and the options of the run."""
+
+    def __init__(self, tiles, index):
+        self.tiles, self.index, self.n_tile, self.pft = tiles, np.asarray(index), len(index), tiles.pft[index]
+        self.option = tiles.option
+
+    def parameter(self, name):
+        column = self.tiles._entry("parameter", name).column - 1
+        return self.tiles.parameters[self.index % self.tiles.nproma, column, self.index // self.tiles.nproma]
+
+
+class Exchange:
+    """Area that changes hands between rows (tiles), as a list of flows.
+
+    Sums go over the flows in the order given, for each receiver on its own: the result for a cell does not depend on
+    other cells. A flow from a row to itself is area on which something happens (a harvest).
+
+    Parameters
+    ----------
+    area : (row,), fraction of the cell before
+    source, target : (flow,), rows
+    amount : (flow,), fraction of the cell, positive; the flows of a target one after the other
+
+    Attributes
+    ----------
+    kept, arrived, area : (row,), fraction of the cell that stays, that comes, and their sum
+    rows : rows that get area
+    """
+
+    def __init__(self, area, source, target, amount):
+        n = len(area)
+        self.source, self.target, self.amount = source, target, amount
+        kept = area - np.bincount(source, amount, n)
+        # what rounding leaves of a tile that goes wholly is no tile
+        self.kept = np.where(kept < 1e-14 * area, 0.0, kept)
+        self.arrived = np.bincount(target, amount, n)
+        self.area = self.kept + self.arrived
+        first = np.flatnonzero(np.concatenate([[True], target[1:] != target[:-1]])) if len(target) else np.zeros(0, int)
+        count = np.diff(np.append(first, len(target)))
+        longest = np.argsort(-count, kind="stable")  # rows with most flows first: each round takes the head of the list
+        self.first, self.count = first[longest], count[longest]
+        self.rows = target[self.first]
+
+    def total(self, values, share=None, of_source=True):
+        """Sum of amount x share x values of the source (or of the flow) for each of ``rows``."""
+        out = np.zeros((len(self.rows), *values.shape[1:]))
+        weight = self.amount if share is None else self.amount * share
+        for k in range(self.count[0] if len(self.count) else 0):
+            head = int(np.searchsorted(-self.count, -k, side="left"))  # rows with more than k flows
+            flow = self.first[:head] + k
+            if share is not None and not weight[flow].any():
+                continue
+            part = values[self.source[flow]] if of_source else values[flow]
+            out[:head] += part * weight[flow].reshape(-1, *[1] * (values.ndim - 1))
+        return out
+
+    def mixture(self, values, share=None):
+        """Amounts per area of ``rows`` after the exchange."""
+        shape = (-1, *[1] * (values.ndim - 1))
+        mixed = self.total(values, share) + self.kept[self.rows].reshape(shape) * values[self.rows]
+        return mixed * (1.0 / self.area[self.rows]).reshape(shape)
+
+    def mean(self, values, share, copy):
+        """Means over what lives on ``rows``; rows without any take the values of the rows ``copy``."""
+        comes = self.total(np.ones(len(values)), share)
+        kept = self.kept[self.rows]
+        alive = kept + comes
+        inverse = 1.0 / np.maximum(alive, 1e-300)
+        mean = (self.total(values, share) + kept[:, None] * values[self.rows]) * inverse[:, None]
+        mean = np.where((comes > 0.0)[:, None], mean, values[self.rows])
+        return np.where((alive > 0.0)[:, None], mean, values[copy])
+
+
+@cache
+def _groups(shed):
+    """Columns of the amounts, the plants, the soil and snow temperatures, and of all others."""
+    held = ("canopy_liquid", "canopy_ice") if shed else ()
+    left = (*held, "canopy_temperature") if shed else ()
+    parts = [_columns([name for name in AMOUNTS if name not in left]), _columns(PLANTS + held)]
+    parts += [_columns(["soil_temperature"]), _columns(["snow_temperature"])]
+    return *parts, np.setdiff1d(np.arange(loader.columns("state")), np.concatenate(parts))
+
+
+def exchange_rows(some, state, flows, survives, copy, fallen=None, shed=False):
+    """State of the rows that get area: the one operator with which area changes hands.
+
+    Parameters
+    ----------
+    some : Some, tiles of the rows
+    state : (row, state column)
+    flows : Exchange
+    survives : (flow,), share of the plants that goes on living
+    copy : (row of ``flows.rows``,), row whose memories a new tile takes
+    fallen : dict of soil row name to (flow, pool), amount per area that becomes litter of the target; default all
+        plants that do not survive
+    shed : whether water on plants that die falls to the ground and plants that live keep their temperature; else both
+        are mixed, also onto tiles without a canopy
+
+    Returns
+    -------
+    state : (row of ``flows.rows``, state column)
+    felled : (row of ``flows.rows``,), carbon of the litter, kg m-2 of the row
+    """
+    rows = flows.rows
+    receivers = Some(some.tiles, some.index[rows])
+    carried, plants, soil, snow, memories = _groups(shed)
+    soil_dry, canopy_dry = dry_capacities(some)
+    before_soil, before_snow = _soil_capacity(state, soil_dry), _snow_capacity(state)
+    moving = np.concatenate([
+        state[:, carried], before_soil * (state[:, soil] - FREEZING), before_snow * (state[:, snow] - FREEZING),
+        _canopy_heat(state, canopy_dry)[:, None],
+    ], axis=1)  # fmt: skip
+    moving = flows.mixture(moving)
+    out = np.empty((len(rows), state.shape[1]))
+    n, n_soil = len(carried), len(carried) + len(soil)
+    out[:, carried] = moving[:, :n]
+    out[:, plants] = flows.mixture(state[:, plants], survives)
+    out[:, memories] = flows.mean(state[:, memories], survives, copy)
+    inverse = (1.0 / flows.area[rows])[:, None]
+    dies = 1.0 - survives
+    if shed:
+        fell = flows.total(state[:, _columns(["canopy_liquid", "canopy_ice"])], dies) * inverse
+        depth = WATER * sum(loader.soil_thickness()[:WETTED_LAYERS])
+        for k, name in enumerate(("soil_liquid", "soil_ice")):
+            out[:, _columns([name])[:WETTED_LAYERS]] += fell[:, k, None] / depth
+    after_soil, after_snow = _soil_capacity(out, soil_dry[rows]), _snow_capacity(out)
+    out[:, soil] = FREEZING + moving[:, n:n_soil] / after_soil
+    out[:, snow] = FREEZING + np.where(after_snow > 0.0, moving[:, n_soil:-1] / np.maximum(after_snow, 1e-300), 0.0)
+    # canopies have different capacities: what their mean temperature misses goes to the soil
+    warming = (moving[:, -1] - _canopy_heat(out, canopy_dry[rows])) / after_soil[:, :WARMED_LAYERS].sum(axis=1)
+    out[:, soil[:WARMED_LAYERS]] += warming[:, None]
+    felled = np.zeros(len(rows))
+    for names, soil_row in ELEMENTS:
+        if fallen is None:
+            dead = flows.total(state[:, _columns(names)], dies) * inverse
+        else:
+            dead = flows.total(fallen[soil_row], of_source=False) * inverse
+        total = dead.sum(axis=1)
+        if total.any():
+            pools = litter_input(receivers, dead[:, 1], dead[:, 2], dead[:, 3] + dead[:, 4], dead[:, 0] + dead[:, 5])
+            given = pools.sum(axis=1)
+            pools *= np.where(given > 0.0, total / np.where(given > 0.0, given, 1.0), 0.0)[:, None]  # to round-off
+            out[:, _columns([soil_row])] += pools
+        if soil_row == "soil_carbon":
+            felled = total
+    return out, felled
 
 
 def move(tiles, weights, transition, *, seedlings: bool = True, slots=None) -> Change:
@@ -194,60 +348,32 @@ def move(tiles, weights, transition, *, seedlings: bool = True, slots=None) -> C
     Change
     """
     slots = slots or _Slots(tiles)
-    area = slots.take(weights)
-    state = slots.take(tiles._unblock(tiles.state))
-    before = state.copy()
-    soil_dry, canopy_dry = (slots.take(values, 1.0) for values in dry_capacities(tiles))
-    arrived = transition.sum(axis=1) - np.einsum("cjj->cj", transition)
-    grows = arrived > 0.0
-    new_area = kernels.area_after(area, transition)
-    nothing, everything = np.zeros_like(transition), np.ones_like(transition)
+    state = tiles._unblock(tiles.state)
+    slot_tile = np.zeros(slots.shape, dtype=int)
+    slot_tile[slots.row, slots.slot] = slots.tile
+    amount = np.array(transition.transpose(0, 2, 1), dtype=float)  # cell, to, from
+    diagonal = np.arange(slots.shape[1])
+    amount[:, diagonal, diagonal] = 0.0
+    cell, target, source = np.nonzero(amount > 0.0)
+    flows = Exchange(
+        np.asarray(weights, dtype=float), slot_tile[cell, source], slot_tile[cell, target], amount[cell, target, source]
+    )
+    giver = np.zeros(tiles.n_tile, dtype=int)
+    giver[slots.tile] = np.take_along_axis(slot_tile, amount.argmax(axis=2), axis=1)[slots.row, slots.slot]
+    rows = flows.rows
+    grown = flows.arrived > 0.0
+    felled = np.zeros(tiles.n_tile)
+    everything = Some(tiles, np.arange(tiles.n_tile))
+    new, felled[rows] = exchange_rows(everything, state, flows, np.zeros(len(flows.amount)), giver[rows])
+    state[rows] = new  # a tile that lost all of its area goes on beside the cell as it was
+    new_carbon, new_nitrogen = _seedlings(tiles, state, grown) if seedlings else (np.zeros(tiles.n_tile),) * 2
+    tiles.state[...] = tiles._blocks(state)
 
-    amounts, plants = _columns(AMOUNTS), _columns(PLANTS)
-    state[..., amounts] = kernels.move_area(before[..., amounts], area, transition, everything)[0]
-    state[..., plants], felled = kernels.move_area(before[..., plants], area, transition, nothing)
-    soil, snow = _columns(["soil_temperature"]), _columns(["snow_temperature"])
-    moved = set(amounts) | set(plants) | set(soil) | set(snow)
-    memories = np.array([k for k in range(state.shape[2]) if k not in moved])
-    state[..., memories] = kernels.move_area_mean(before[..., memories], area, transition, nothing)
-    for columns, capacity in (
-        (soil, lambda values: _soil_capacity(values, soil_dry)),
-        (snow, _snow_capacity),
-    ):
-        state[..., columns] = kernels.move_area_heat(
-            before[..., columns], area, transition, capacity(before), capacity(state)
-        )
-    # canopies have different capacities: what their mean temperature misses goes to the soil
-    heat = kernels.move_area(_canopy_heat(before, canopy_dry)[..., None], area, transition, everything)[0][..., 0]
-    capacity = _soil_capacity(state, soil_dry)[..., :WARMED_LAYERS].sum(axis=2)
-    warming = (heat - _canopy_heat(state, canopy_dry)) / capacity
-    top = soil[:WARMED_LAYERS]
-    state[..., top] = np.where(grows[..., None], state[..., top] + warming[..., None], state[..., top])
+    def of_cells(per_tile):
+        return slots.take(per_tile * flows.area).sum(axis=1)
 
-    values, weights_after = slots.give(state), slots.give(new_area)
-    fallen = np.zeros((tiles.n_tile, before.shape[2]))
-    fallen[:, plants] = slots.give(felled)
-    grown = slots.give(grows)
-    for names, soil_row in ELEMENTS:
-        dead = fallen[:, _columns(names)]
-        total = dead.sum(axis=1)
-        pools = litter_input(tiles, dead[:, 1], dead[:, 2], dead[:, 3] + dead[:, 4], dead[:, 0] + dead[:, 5])
-        given = pools.sum(axis=1)
-        pools *= np.where(given > 0.0, total / np.where(given > 0.0, given, 1.0), 0.0)[:, None]  # to round-off
-        target = _columns([soil_row])
-        values[:, target] = np.where(grown[:, None], values[:, target] + pools, values[:, target])
-        if soil_row == "soil_carbon":
-            cell_felled = total
-    new_carbon, new_nitrogen = _seedlings(tiles, values, grown) if seedlings else (np.zeros(tiles.n_tile),) * 2
-    # a tile that lost all of its area goes on beside the cell as it was
-    emptied = (np.asarray(weights) > 0.0) & (weights_after <= 0.0)
-    values[emptied] = slots.give(before)[emptied]
-    tiles.state[...] = tiles._blocks(values)
-
-    def cell(per_tile):
-        return (slots.take(per_tile) * new_area).sum(axis=1)
-
-    return Change(weights_after, arrived.sum(axis=1), cell(cell_felled), cell(new_carbon), cell(new_nitrogen))
+    moved = slots.take(flows.arrived).sum(axis=1)
+    return Change(flows.area, moved, of_cells(felled), of_cells(new_carbon), of_cells(new_nitrogen))
 
 
 def _seedlings(tiles, values, grown):

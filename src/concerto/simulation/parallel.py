@@ -21,6 +21,7 @@ LAUNCHERS = {
     "Slurm": "SLURM_STEP_NUM_TASKS",
 }
 SHARED_CODE = 2  # exit code of the ranks that leave the message to the first
+ROWS, CALL = 7, 8  # tags of messages
 
 
 class Parallel:
@@ -78,7 +79,7 @@ class Parallel:
         rows = self.comm.gather(len(values), root=0)
         if not self.first:
             if values.size:
-                self.comm.Send(values, dest=0, tag=7)
+                self.comm.Send(values, dest=0, tag=ROWS)
             return None
         out = np.empty((sum(rows), *values.shape[1:]), dtype=values.dtype)
         start = 0
@@ -87,7 +88,7 @@ class Parallel:
             if source == 0:
                 part[...] = values
             elif part.size:
-                self.comm.Recv(part, source=source, tag=7)
+                self.comm.Recv(part, source=source, tag=ROWS)
             start += count
         return out
 
@@ -141,6 +142,38 @@ class Flag:
         return int(self._all[0])
 
 
+class Call:
+    """A word that any rank calls out to all others, who listen for it whenever they like.
+
+    For work that the ranks do at their own pace, where :class:`Flag` would make them wait for each other.
+    """
+
+    def __init__(self, parallel: Parallel):
+        self.parallel = parallel
+        self._sent = None
+
+    def out(self) -> None:
+        """Call; once is enough."""
+        ranks, own = range(self.parallel.size), self.parallel.rank
+        if self._sent is None:
+            self._sent = [self.parallel.comm.isend(None, dest=rank, tag=CALL) for rank in ranks if rank != own]
+
+    def heard(self) -> bool:
+        """Whether another rank has called."""
+        return self.parallel.size > 1 and self.parallel.comm.iprobe(tag=CALL)
+
+    def close(self) -> bool:
+        """Whether any rank has called; collective, takes all messages out of the way."""
+        called = self.parallel.allgather(self._sent is not None)
+        for rank, one in enumerate(called):
+            if one and rank != self.parallel.rank:
+                self.parallel.recv(rank, CALL)
+        for request in self._sent or ():
+            request.wait()
+        self._sent = None
+        return any(called)
+
+
 def launcher() -> tuple[str, int] | None:
     """Name of the launcher that started this process and its number of ranks, if there was one."""
     for name, variable in LAUNCHERS.items():
@@ -162,6 +195,7 @@ def start() -> Parallel:
     if found is None or found[1] == 1 and "mpi4py" not in sys.modules:
         return Parallel()
     name, ranks = found
+    os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: there is a message of our own
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -171,7 +205,7 @@ def start() -> Parallel:
         ) from None
     comm = MPI.COMM_WORLD
     if comm.Get_size() != ranks:
-        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")[:60]
+        library = " ".join(MPI.Get_library_version().splitlines()[0].strip("\0 ").split())[:60]
         raise ConcertoError(
             f"the launcher ({name}) started {ranks} ranks, but mpi4py uses {library}, which sees {comm.Get_size()}",
             hint="use the mpirun that belongs to that library, or reinstall mpi4py with the launcher's library",
@@ -196,8 +230,8 @@ def together(parallel: Parallel, explain, notice=lambda: None):
     try:
         yield
     except BaseException as error:  # KeyboardInterrupt too: a rank that leaves alone would leave the others waiting
-        if isinstance(error, SystemExit) and not error.code:
-            raise
+        if isinstance(error, SystemExit) and (not error.code or getattr(error.__context__, "shared", False)):
+            raise  # of all ranks: each ends by itself
         if getattr(error, "shared", False):  # all ranks raise it: they end by themselves, and one prints it
             sys.exit(explain(error) if parallel.first else SHARED_CODE)
         code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
@@ -205,6 +239,7 @@ def together(parallel: Parallel, explain, notice=lambda: None):
             code = explain(error)
         sys.stderr.flush()
         sys.stdout.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI libraries add lines of their own
         parallel.comm.Abort(code)
 
 

@@ -8,13 +8,15 @@ import time
 import numpy as np
 
 from concerto.simulation.parallel import Parallel
-from concerto.simulation.run import Simulation, _cycle
+from concerto.simulation.run import Simulation, _cycle, days_of_call
+from concerto.simulation.spinup import MOST_ROUNDS, MOST_YEARS
 from concerto.tables import loader
 
-SPIN_UP_CYCLES = 3.5  # cycles of the whole model that a tile needs on the average, with the first year
+SHARE_OF_ROUNDS = 0.7  # of the most cycles of the whole model in a spin-up that a tile needs on the average
 SLOW_CYCLES = 16.0  # cycles of the slow half alone
 SLOW_SHARE = 0.02  # cost of a cycle of the slow half beside one of the whole model
-PYTHON_MEGABYTES = 190.0  # of a rank before it has any tile: interpreter, libraries, core
+PYTHON_MEGABYTES = 110.0  # of a rank before it has any tile: interpreter, libraries, core
+WEATHER_BYTES = 140e3  # of a cell whose weather is generated: the days of two years, and what makes them
 BYTES_PER_VALUE = 2.0  # of compressed output
 
 
@@ -45,9 +47,9 @@ def estimate(simulation: Simulation, ranks, microseconds: float) -> list[dict]:
     first_cell = bundle_limits(domain.n_cell, config.parallel.bundle)
     cost = np.add.reduceat(cell_cost(domain), first_cell[:-1])
     years = sum(_years_of_work(phase) for phase in config.phases)
-    tile_bytes = 8.0 * (loader.columns("state") * 2 + loader.columns("parameter") + 64) + 8.0 * _output_columns(
-        simulation
-    )
+    # state and parameters with the copies of a checkpoint; open records
+    tile_bytes = 8.0 * (3 * loader.columns("state") + 2 * loader.columns("parameter") + 2 * _output_columns(simulation))
+    generated = WEATHER_BYTES if config.forcing.source in ("embedded", "monthly") else 0.0
     rows = []
     for n in ranks:
         edges = distribute(cost, n)
@@ -55,12 +57,9 @@ def estimate(simulation: Simulation, ranks, microseconds: float) -> list[dict]:
         cells = np.diff(first_cell[edges])
         most_tiles = np.diff(np.searchsorted(domain.tile_cell, first_cell[edges])).max()
         seconds = load.max() * microseconds * 1e-6 * per_day * 365.25 * years / max(config.parallel.threads, 1)
-        forcing = min(
-            config.parallel.memory * 1e9,
-            cells.max()
-            * (8 * loader.columns("forcing") * per_day * 2 + simulation.source.bytes_per_day() / domain.n_cell)
-            * 366,
-        )
+        native = simulation.source.bytes_per_day() / domain.n_cell * cells.max()
+        need = simulation._bytes_of_day(int(per_day), cells.max(), most_tiles, native)
+        forcing = need * days_of_call(config.parallel, need, most_tiles, per_day) + generated * cells.max()
         rows.append(
             {
                 "ranks": int(n),
@@ -78,11 +77,18 @@ def _years_of_work(phase) -> float:
     if phase.kind == "run":
         return phase.years[1] - phase.years[0] + 1.0
     first, last = _cycle(phase)
-    return (last - first + 1.0) * (SPIN_UP_CYCLES + SLOW_CYCLES * SLOW_SHARE)
+    years = last - first + 1.0
+    rounds = phase.rounds or max(MOST_ROUNDS, MOST_YEARS / years)
+    return 1.0 + years * (SHARE_OF_ROUNDS * rounds + SLOW_CYCLES * SLOW_SHARE)
+
+
+def outputs() -> dict:
+    """Entries of the tables that can be written."""
+    return loader.variables("diagnostic") | loader.variables("state") | loader.variables("forcing")
 
 
 def _output_columns(simulation) -> int:
-    entries = loader.variables("diagnostic") | loader.variables("state")
+    entries = outputs()
     return sum(entries[name].n_layer for stream in simulation._streams() for name in stream.variables)
 
 
@@ -91,7 +97,7 @@ RECORDS = {"day": 365.25, "month": 12.0, "year": 1.0}
 
 def output_bytes_per_year(simulation) -> float:
     """Size of the output of a year, bytes, compressed."""
-    entries = loader.variables("diagnostic") | loader.variables("state")
+    entries = outputs()
     domain, total = simulation.domain, 0.0
     units = {"cell": domain.n_cell, "pft": 17 * domain.n_cell, "tile": domain.n_tile}
     for stream in simulation._streams():
@@ -163,5 +169,5 @@ def _show(facts):
     show(table)
     print(
         f"computed from {facts['microseconds_per_tile_step']:.2f} us per tile and step, measured on this machine, and "
-        f"{SPIN_UP_CYCLES} cycles of the whole model in a spin-up; without waiting for files"
+        f"{SHARE_OF_ROUNDS} of the most rounds of a spin-up; without waiting for files"
     )

@@ -7,6 +7,7 @@ complete, and written by one rank. Checkpoints let any number of ranks go on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +23,16 @@ import numpy as np
 from concerto import __version__
 from concerto.errors import ConcertoError
 from concerto.simulation.accumulate import Accumulator
-from concerto.simulation.checkpoint import Checkpoint, write_checkpoint
-from concerto.simulation.parallel import Flag, Parallel
+from concerto.simulation.checkpoint import (
+    PIECE,
+    Checkpoint,
+    read_pieces,
+    remove_pieces,
+    second_name,
+    write_checkpoint,
+    write_piece,
+)
+from concerto.simulation.parallel import Call, Flag, Parallel
 from concerto.simulation.tiles import RESIDUALS, Tiles
 from concerto.tables import loader
 
@@ -32,6 +42,8 @@ STOPPED = 75  # exit code of a run that was asked to stop and can go on
 YEAR = 31557600.0
 REFERENCE_HEIGHT = 10.0  # m, of gridded forcing that does not say
 SOIL_CELLS = 64  # most cells that are spun up together
+PIECE_HOURS = 0.25  # between pieces of a spin-up, where checkpoint.hours does not say otherwise
+DONE, DONE_NOT_CONVERGED = 1, 2  # how the spin-up of a tile ended
 SUMMER_HALF_RANGE = 5.5  # K, half the daily range of the warmest month where the forcing does not tell it
 TOTALS_MEAN = ("gpp", "npp", "ra", "rh", "nbp", "evapotranspiration", "transpiration", "surface_runoff", "drainage")
 TOTALS_LAST = ("vegetation_carbon", "litter_carbon", "soil_organic_carbon", "coarse_debris_carbon")
@@ -40,6 +52,12 @@ CARBON_FLUX = ("gpp", "npp", "ra", "rh", "nbp")
 
 class Stopped(Exception):
     """The run was asked to stop; its checkpoint is written."""
+
+    shared = True  # all ranks raise it
+
+
+class _GivenUp(Exception):
+    """The run was asked to stop within the spin-up of a group of cells, which is left for the next start."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +131,10 @@ class Simulation:
         self.notes: list[str] = []
         self.phases: list[dict] = []
         self.worst = np.zeros(len(RESIDUALS))
+        self.worst_of_spin_up = self.worst  # apart: a tile that is done goes on with its group, how long is no result
         self.rows: list[list] = []  # totals by year
+        self.domain = None
+        self._old: dict = {}  # run.json of the start before
         self._asked = 0
         self._lock = None
         self._settled = False  # whether the folder is ours to write into
@@ -147,52 +168,68 @@ class Simulation:
             raise ConcertoError(
                 f"there is no phase '{until}'", hint="known: " + ", ".join(phase.name for phase in config.phases)
             )
-        with self._signals():
-            self.parallel.only_first(lambda: self._open_folder(fresh))
-            self._settled = True
-            self._domain()
-            self._tiles()
-            position = self._continue()
-            for k, phase in enumerate(config.phases):
-                if k < position["phase"]:
-                    continue
-                began, before = time.perf_counter(), dict(self.clock.seconds)
-                if phase.kind == "spinup":
-                    words = self._spin_up(k, phase, position if k == position["phase"] else {})
-                else:
-                    words = self._years(k, phase, position if k == position["phase"] else {})
-                used = {name: value - before[name] for name, value in self.clock.seconds.items()}
-                seconds = self.parallel.gather(used)
-                if self.parallel.first:
-                    self.phases.append(
-                        {"name": phase.name, "result": words, "wall": time.perf_counter() - began, "ranks": seconds}
-                    )
-                if phase.name == until:
-                    break
-        return self._close()
+        names = [phase.name for phase in config.phases]
+        last = len(names) if until is None else names.index(until) + 1
+        try:
+            with self._signals():
+                self.parallel.only_first(lambda: self._open_folder(fresh))
+                self._settled = True
+                self._domain()
+                self._tiles()
+                position = self._continue()
+                first = position["phase"]
+                if not self.quiet and first >= last:
+                    print(f"{self.folder}: phase {names[last - 1]} is over, nothing is left to do", file=sys.stderr)
+                for k in range(first, last):
+                    self._phase(k, config.phases[k], position if k == first else {})
+            return self._close(max(first, last) == len(names), first < last)
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
+    def _phase(self, k, phase, position):
+        """A phase, and what run.json tells of it."""
+        began, before = time.perf_counter(), dict(self.clock.seconds)
+        stopped = None
+        try:
+            words = (self._spin_up if phase.kind == "spinup" else self._years)(k, phase, position)
+        except Stopped as error:
+            words, stopped = f"stopped {error}", error
+        used = {name: value - before[name] for name, value in self.clock.seconds.items()}
+        ranks, wall = self.parallel.gather(used), time.perf_counter() - began
+        self.parallel.only_first(lambda: self._tell(phase, words, wall, ranks, "stopped" if stopped else "running"))
+        if stopped:
+            raise stopped
+
+    def _tell(self, phase, words, wall, ranks, state):
+        """Rank 0: the row of a phase, with what earlier starts have spent on it."""
+        old = next((row for row in self.phases if row["name"] == phase.name), None)
+        if old is not None:
+            self.phases.remove(old)
+            wall += old["wall"]
+            if len(old["ranks"]) == len(ranks):
+                both = zip(old["ranks"], ranks, strict=True)
+                ranks = [{name: a.get(name, 0.0) + value for name, value in b.items()} for a, b in both]
+        self.phases.append({"name": phase.name, "result": words, "wall": wall, "ranks": ranks})
+        self._write_facts({"state": state})
+
+    @contextmanager
     def _signals(self):
-        from contextlib import contextmanager
+        before = {}
 
-        @contextmanager
-        def catch():
-            before = {}
+        def ask(number, frame):
+            self._asked = STOP
 
-            def ask(number, frame):
-                self._asked = STOP
-
-            try:
-                for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
-                    before[name] = signal.signal(getattr(signal, name), ask)
-            except ValueError:  # not the main thread: then the host handles signals
-                pass
-            try:
-                yield
-            finally:
-                for name, old in before.items():
-                    signal.signal(getattr(signal, name), old)
-
-        return catch()
+        try:
+            for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
+                before[name] = signal.signal(getattr(signal, name), ask)
+        except ValueError:  # not the main thread: then the host handles signals
+            pass
+        try:
+            yield
+        finally:
+            for name, old in before.items():
+                signal.signal(getattr(signal, name), old)
 
     # --- folder, domain, tiles
 
@@ -217,36 +254,57 @@ class Simulation:
             ) from None
         except OSError:
             pass  # a file system without locks
-        found = folder / "run.json"
-        if fresh:
-            self._remove_old()
-        elif found.exists():
-            try:
-                old = json.loads(found.read_text())
-            except ValueError:
+        found, going = folder / "run.json", (folder / "checkpoint.nc").exists() or any(folder.glob(PIECE.format("*")))
+        try:
+            old = json.loads(found.read_text()) if found.exists() else {}
+            before = old["configuration"] if old else None
+        except (ValueError, KeyError, OSError):
+            if not fresh:
                 raise ConcertoError(f"{found} is damaged", hint="start anew with --fresh") from None
-            changed = differences(old["configuration"], resolved(self.config))
-            if changed:
-                raise ConcertoError(
-                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}"
-                    + (f" and {len(changed) - 3} more)" if len(changed) > 3 else ")"),
-                    hint="choose another output.folder, or start anew with --fresh",
-                )
-            self.phases = old.get("phases", [])
-        for part in folder.glob("*.part"):
-            part.unlink()
-        self._write_facts({"state": "running"})
+            old, before = {}, None
+        if going and before is None and not fresh:
+            raise ConcertoError(
+                f"{folder} has a checkpoint, but no run.json that says of what",
+                hint="choose another output.folder, or start anew with --fresh",
+            )
+        changed = differences(before, resolved(self.config)) if before else []
+        if changed and going and not fresh:
+            raise ConcertoError(
+                f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}"
+                + (f" and {len(changed) - 3} more)" if len(changed) > 3 else ")"),
+                hint="choose another output.folder, or start anew with --fresh",
+            )
+        if fresh or changed:  # without a checkpoint nothing of the earlier start is of use
+            self._remove_old(before or {})
+        else:
+            self._old, self.phases, self.notes = old, old.get("phases", []), old.get("notes", [])
+        self._tidy()
+        if not going or fresh:  # else once the new configuration has proved to go on from there
+            self._write_facts({"state": "running"})
 
-    def _remove_old(self):
+    def _tidy(self):
+        """Remove what a killed run has left unfinished."""
+        import shutil
+
+        for part in self.folder.glob("*.part"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        for store in self.folder.glob("*.zarr"):
+            for part in store.rglob("*.partial"):
+                part.unlink()
+
+    def _remove_old(self, before):
         import shutil
 
         names = ["checkpoint.nc", "domain.nc", "totals.csv", "run.json", "report.html"]
         old = [self.folder / name for name in names] + list(self.folder.glob("state_*.nc"))
-        for stream in self.config.output.streams:
-            old += self.folder.glob(f"{stream.name}_[0-9]*.nc")
-            shutil.rmtree(self.folder / f"{stream.name}.zarr", ignore_errors=True)
+        streams = {stream.name for stream in self.config.output.streams}
+        streams |= {stream["name"] for stream in before.get("output", {}).get("streams", [])}
+        for name in streams:
+            old += self.folder.glob(f"{name}_[0-9]*.nc")
+            shutil.rmtree(self.folder / f"{name}.zarr", ignore_errors=True)
         for path in old:
             path.unlink(missing_ok=True)
+        remove_pieces(self.folder)
 
     def _write_facts(self, more):
         """run.json: what a reader, the report and the next start want to know."""
@@ -259,8 +317,11 @@ class Simulation:
             "versions": _versions(),
             "ranks": self.parallel.size,
             "phases": self.phases,
+            "notes": self._all_notes(),
             **more,
         }
+        if self.domain is not None:
+            facts |= {"cells": self.domain.n_cell, "tiles": self.domain.n_tile}
         path = self.folder / "run.json"
         part = path.with_name("run.json.part")
         try:
@@ -269,6 +330,10 @@ class Simulation:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise ConcertoError(f"{path} could not be written: {error.strerror}", hint="is the disk full?") from None
+
+    def _all_notes(self):
+        domain = self.domain.notes if self.domain is not None else []
+        return [*domain, *(note for note in self.notes if note not in domain)]
 
     def _domain(self):
         """The domain of the whole run on every rank, and this rank's share of it."""
@@ -288,6 +353,12 @@ class Simulation:
         self.n_own_tile = 0 if self.idle else self.own.n_tile
         self.n_own_cell = 0 if self.idle else self.own.n_cell
         self.source = None if self.idle else open_forcing(self.config.forcing, self.own, self.config.folder)
+        prescribed = self.config.model.options.get("phenology") == "prescribed"
+        if prescribed and self.source is not None and "leaf_area_index" not in self.source.variables:
+            raise ConcertoError(
+                "phenology 'prescribed' needs leaf area in the forcing",
+                hint="leave the option out, or add LAI to the files",
+            )
 
     def _whole_domain(self, save=True):
         from concerto.domain.grid import Domain, add_tiles, make_cells
@@ -304,7 +375,9 @@ class Simulation:
         kept = np.searchsorted(cells.cell_id, domain.cell_id)
         warmest = climate["temperature"][kept].max(axis=1)
         half = 0.5 * climate["range"][kept].max(axis=1) if "range" in climate else SUMMER_HALF_RANGE
-        domain.tile_parameters["home_temperature"] = (warmest + half + 273.15)[domain.tile_cell]
+        low, high = loader.parameters()["home_temperature"].bounds
+        home = np.clip(warmest + half + 273.15, low, high)  # ice-cold cells too
+        domain.tile_parameters["home_temperature"] = home[domain.tile_cell]
         if save:
             domain.save(path)
         return domain
@@ -329,25 +402,63 @@ class Simulation:
         if not path.exists() and initial is None:
             return {"phase": 0}
         checkpoint = Checkpoint(path if path.exists() else self.config.path(initial))
-        if checkpoint.n_tile != self.domain.n_tile:
-            raise ConcertoError(
-                f"{checkpoint.path} has {checkpoint.n_tile} tiles, the domain {self.domain.n_tile}",
-                hint="a state fits only the domain that it was made for",
-            )
+        self._fits(checkpoint)
         if not self.idle:
             self.tiles.state = self.tiles._blocks(checkpoint.state(self.first_tile, self.last_tile))
         if not path.exists():
             checkpoint.close()
             return {"phase": 0}
-        facts = checkpoint.facts
+        facts, phases = checkpoint.facts, self.config.phases
         self.rows, self.worst = facts["totals"], np.array(facts["worst"])
         done = np.zeros(self.n_own_tile, dtype="i1")
         if checkpoint.has("done") and not self.idle:
             done = checkpoint.array("done", self.first_tile, self.last_tile)
-        if not self.quiet:
-            where = facts.get("next") or f"phase {facts['phase'] + 1}"
+        phase, next_step = facts["phase"], facts.get("next")
+        if facts.get("ended") and np.datetime64(facts["ended"]) < _end(phases[phase - 1]):
+            phase, next_step = phase - 1, facts["ended"]  # the last phase has got more years
+        if next_step:
+            self._check_added(phases[phase], facts.get("streams"), np.datetime64(next_step, "s"))
+        self.phases = [row for row in self.phases if row["name"] in [p.name for p in phases[: phase + 1]]]
+        if not next_step and not done.any() and phase < len(phases):  # begins anew
+            self.phases = [row for row in self.phases if row["name"] != phases[phase].name]
+        if not self.quiet and phase < len(phases):
+            where = f"phase {phases[phase].name}" + (f", {next_step[:10]}" if next_step else "")
             print(f"{self.folder}: going on from its checkpoint ({where})", file=sys.stderr)
-        return {"phase": facts["phase"], "next": facts.get("next"), "done": done, "checkpoint": checkpoint}
+        self.parallel.only_first(lambda: self._write_facts({"state": "running"}))
+        return {"phase": phase, "next": next_step, "done": done, "checkpoint": checkpoint}
+
+    def _check_added(self, phase, known, begin):
+        """Refuse output streams that would begin in the middle of one of their files."""
+        for stream in self._streams_of(phase):
+            label = stream.file_of
+            if known is not None and stream.name not in known and label(begin) == label(begin - np.timedelta64(1, "s")):
+                raise ConcertoError(
+                    f"the output stream {stream.name} was added where one of its files would be cut ({begin})",
+                    hint="go on without it to the end of the year, or start anew with --fresh",
+                )
+
+    def _fits(self, checkpoint):
+        """Refuse the state of other places, types or pools."""
+        words, facts = "", checkpoint.facts
+        if checkpoint.n_tile != self.domain.n_tile:
+            words = f"has {checkpoint.n_tile} tiles, the domain {self.domain.n_tile}"
+        elif facts["places"] != self._places():
+            words = "is of other places or plant types than the domain"
+        elif facts["soil_carbon"] != self.tiles.option("soil_carbon"):
+            words = f"has the soil pools of {facts['soil_carbon']}, the run those of {self.tiles.option('soil_carbon')}"
+        if words:
+            raise ConcertoError(
+                f"{checkpoint.path} {words}", hint="a state fits only the domain and the soil that it was made for"
+            )
+
+    def _places(self) -> str:
+        """Digest of where the tiles are and of what types."""
+        domain, found = self.domain, hashlib.sha256()
+        for values in (domain.latitude, domain.longitude):
+            found.update(np.round(np.asarray(values, dtype="<f8"), 6).tobytes())
+        for values in (domain.tile_cell, domain.tile_pft):
+            found.update(np.asarray(values, dtype="<i8").tobytes())
+        return found.hexdigest()[:16]
 
     def _save(self, facts, arrays=None, name="checkpoint.nc"):
         began = time.perf_counter()
@@ -356,7 +467,8 @@ class Simulation:
         if not self.idle:
             self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
         worst = np.max(self.parallel.allgather(self.worst), axis=0)
-        facts = facts | {"totals": self.rows, "worst": worst.tolist()}
+        facts = facts | {"totals": self.rows, "worst": worst.tolist(), "places": self._places()}
+        facts["soil_carbon"] = self.tiles.option("soil_carbon")
         write_checkpoint(
             self.folder / name,
             self.parallel,
@@ -365,6 +477,12 @@ class Simulation:
             dict(sorted((arrays or {}).items())),
         )
         self.clock.add("output", began)
+
+    def _save_end(self, phase, facts):
+        """The state at the end of a phase, which is the checkpoint as well."""
+        name = f"state_{phase.name}.nc"
+        self._save(facts, name=name)
+        self.parallel.only_first(lambda: second_name(self.folder / name, self.folder / "checkpoint.nc"))
 
     # --- forcing
 
@@ -412,6 +530,11 @@ class Simulation:
             low, high = (_year(source.first_day), _year(source.last_day))
             low += source.first_day > np.datetime64(f"{low}-01-01")
             high -= source.last_day < np.datetime64(f"{high}-12-31")
+            if high < low:
+                raise ConcertoError(
+                    f"the forcing, {source.first_day} to {source.last_day}, has no whole calendar year",
+                    hint="give files of whole years: phases are made of them",
+                )
             bad = climate[(climate < low) | (climate > high)]
             if len(bad):
                 raise ConcertoError(
@@ -423,18 +546,23 @@ class Simulation:
 
     def _chunk_days(self) -> int:
         """Days of one call, the same on all ranks: two buffers of forcing within the memory asked for."""
-        own = self.config.parallel
-        if own.chunk_days:
-            return own.chunk_days
         per_day = int(round(86400 / self.tiles.time_step))
         need = 0
         if not self.idle:
-            need = 2 * (8 * loader.columns("forcing") * per_day * self.own.n_cell + self.source.bytes_per_day())
-        need = max(self.parallel.allgather(need))
-        # calls of about two seconds at least keep the share of Python small, of half a minute at most show progress
-        tiles = max(self.parallel.allgather(self.n_own_tile))
-        seconds = 1.3e-6 * per_day * max(tiles, 1) / max(own.threads, 1)
-        return int(np.clip(min(own.memory * 1e9 / max(need, 1), max(4.0 / seconds, 1.0)), 1, 366))
+            need = self._bytes_of_day(per_day, self.own.n_cell, self.own.n_tile, self.source.bytes_per_day())
+        need, tiles = (max(self.parallel.allgather(value)) for value in (need, self.n_own_tile))
+        return days_of_call(self.config.parallel, need, tiles, per_day)
+
+    def _bytes_of_day(self, per_day, cells, tiles, native) -> float:
+        """Memory for a day of forcing, two calls of it, and of records: in the core, by stream, by variable."""
+        forcing = 2 * (8 * loader.columns("forcing") * per_day * cells + native)
+        return forcing + 3 * 8 * tiles * self._records_of_day(per_day)
+
+    def _records_of_day(self, per_day) -> int:
+        """Values of a tile in the records of a day."""
+        entries = loader.variables("diagnostic") | loader.variables("state") | loader.variables("forcing")
+        many = {"step": per_day, "day": 1}
+        return sum(many.get(s.frequency, 0) * sum(entries[v].n_layer for v in s.variables) for s in self._streams())
 
     # --- spin-up
 
@@ -450,8 +578,10 @@ class Simulation:
         done = position.get("done")
         if done is None or not len(done):
             done = np.zeros(self.n_own_tile, dtype="i1")
-        converged = np.ones(self.n_own_tile, dtype=bool)
-        reasons = []
+        if "checkpoint" in position:
+            position["checkpoint"].close()
+        call, saved, reasons = Call(self.parallel), time.monotonic(), []
+        every = 3600.0 * (self.config.checkpoint.hours or PIECE_HOURS)
         if not self.idle:
             self._climate_years(phase, np.arange(cycle[0], cycle[1] + 1))
             days = np.arange(np.datetime64(f"{cycle[0]}-01-01"), np.datetime64(f"{cycle[1] + 1}-01-01"))
@@ -463,20 +593,32 @@ class Simulation:
             co2, extra = self._air_of(self._air(phase, held, held), held)
             groups = self._groups(len(days))
             final = self.tiles._unblock(self.tiles.state)
-            with progress(
-                f"{phase.name}: spin-up of {self.domain.n_cell} cells", 5 * n_step * len(groups), self.quiet
-            ) as bar:
+            for at, state, how in read_pieces(self.folder, phase.name, self.first_tile, self.last_tile):
+                final[at], done[at] = state, how
+
+            def wanted():
+                """Whether the run should stop; tells the other ranks."""
+                if self._asked:
+                    call.out()
+                return self._asked or call.heard()
+
+            total = 5 * n_step * sum(len(outer) for outer in groups.values())
+            with progress(f"{phase.name}: spin-up of {self.domain.n_cell} cells", total, self.quiet) as bar:
                 for outer in groups.values():
                     first_cell, last_cell = outer[0][0], outer[-1][1]
                     group_days = days
                     own = self.own.take(slice(first_cell, last_cell))
                     if all(done[np.isin(self.own.tile_cell, np.arange(first_cell, last_cell))]):
+                        bar(5 * n_step * len(outer))
                         continue
+                    if wanted():
+                        break
                     source = self.source.subset(slice(first_cell, last_cell))
                     native = source.read(group_days)
                     for a, b in outer:
                         members = np.flatnonzero((self.own.tile_cell >= a) & (self.own.tile_cell < b))
                         if done[members].all():
+                            bar(5 * n_step)
                             continue
                         rows = slice(a - first_cell, b - first_cell)
                         here = {name: values[rows] for name, values in native.items()}
@@ -485,6 +627,8 @@ class Simulation:
                         many = 86400 // source.native_seconds
 
                         def make(first, last, here=here, place=place, many=many, of_cells=of_cells, source=source):
+                            if wanted():
+                                raise _GivenUp
                             d0, d1 = first // per_day, -(-last // per_day)
                             part = {name: v[:, d0 * many : d1 * many + 2] for name, v in here.items()}
                             out = model_steps(
@@ -507,31 +651,41 @@ class Simulation:
                         def describe(tile, number, members=members):
                             return f"{self._place(members[tile])}, step {number + 1} of a spin-up cycle"
 
-                        found = spin_up_tiles(part, forcing, ends, times, count, describe, phase.rounds)
+                        try:
+                            found = spin_up_tiles(part, forcing, ends, times, count, describe, phase.rounds)
+                        except _GivenUp:
+                            break
                         bar(max(5 * n_step - spent, 0))
                         final[members] = part._unblock(part.state)
-                        self.tiles.worst[:, members] = np.maximum(self.tiles.worst[:, members], part.worst)
-                        converged[members] = found["converged"]
+                        self.worst_of_spin_up = np.maximum(self.worst_of_spin_up, part.worst.max(axis=1))
+                        converged = np.asarray(found["converged"], dtype=bool)
                         reasons += [
-                            f"{self._place(members[i])}: {found['reason'][i]}"
-                            for i in np.flatnonzero(~np.asarray(found["converged"], dtype=bool))
+                            f"{self._place(members[i])}: {found['reason'][i]}" for i in np.flatnonzero(~converged)
                         ]
-                        done[members] = 1
-                        if self._asked:
-                            break
-                    if self._asked:
-                        break
+                        done[members] = np.where(converged, DONE, DONE_NOT_CONVERGED)
+                        if time.monotonic() - saved > every:
+                            over, saved = np.flatnonzero(done), time.monotonic()
+                            write_piece(
+                                self.folder, self.parallel.rank, phase.name, over + self.first_tile, final[over],
+                                done[over],
+                            )  # fmt: skip
             self.tiles.state = self.tiles._blocks(final)
         self.clock.add("spin-up", began)
-        if any(self.parallel.allgather(self._asked)):
+        if self._asked:
+            call.out()
+        stop, left = call.close(), sum(self.parallel.allgather(int((done == 0).sum())))
+        if stop and left:
             self._save({"phase": k}, {"done": done})
-            raise Stopped(f"in phase {phase.name}")
-        self._save({"phase": k + 1}, name=f"state_{phase.name}.nc")
-        self._save({"phase": k + 1})
-        counts = self.parallel.allgather((self.n_own_tile, int((~converged).sum()), reasons[:3]))
+            self.parallel.only_first(lambda: remove_pieces(self.folder))
+            raise Stopped(f"in phase {phase.name}, with {left} of {self.domain.n_tile} tiles to do")
+        self._save_end(phase, {"phase": k + 1})
+        self.parallel.only_first(lambda: remove_pieces(self.folder))
+        if stop and k + 1 < len(self.config.phases):
+            raise Stopped(f"after phase {phase.name}")
+        counts = self.parallel.allgather((self.n_own_tile, int((done == DONE_NOT_CONVERGED).sum()), reasons[:3]))
         tiles, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
         if bad:
-            self.notes += [reason for c in counts for reason in c[2]][:5]
+            self.notes += [reason for c in counts for reason in c[2] if reason not in self.notes][:5]
         return f"equilibrium of {tiles} tiles" + (f", {bad} NOT converged" if bad else "")
 
     def _groups(self, n_day) -> dict:
@@ -560,15 +714,16 @@ class Simulation:
         years = np.arange(first_year, last_year + 1)
         climate = dict(zip(years.tolist(), self._climate_years(phase, years).tolist(), strict=True))
         air = self._air(phase, first_year, last_year)
-        streams = [s for s in self._streams() if not phase.outputs or s.name in phase.outputs]
-        start, end = np.datetime64(f"{first_year}-01-01", "s"), np.datetime64(f"{last_year + 1}-01-01", "s")
-        writers = {
-            s.name: StreamWriter(
+        streams = self._streams_of(phase)
+        start, end = _start(phase), _end(phase)
+        writers = {}
+        for s in streams:  # a store holds all phases
+            all_of = [p for p in self.config.phases if p.kind == "run" and s in self._streams_of(p)]
+            writers[s.name] = StreamWriter(
                 self.folder, s, self.domain, self.limits, self.parallel, self._attributes(phase), self.tiles.time_step,
-                format=self.config.output.format, start=start, end=end, scheme=self.tiles.option("soil_carbon"),
-            )
-            for s in streams
-        }  # fmt: skip
+                format=self.config.output.format, start=_start(all_of[0]), end=_end(all_of[-1]),
+                scheme=self.tiles.option("soil_carbon"),
+            )  # fmt: skip
         own = (_Totals("_mean", TOTALS_MEAN, "mean"), _Totals("_last", TOTALS_LAST, "last"))
         accumulator = Accumulator(self.tiles, [*streams, *own])
         waiting = {s.name: _Waiting() for s in streams}
@@ -578,37 +733,43 @@ class Simulation:
         chunks = list(self._chunks(begin, end))
         flag, saved = Flag(self.parallel), time.monotonic()
         total = int((end - begin) / np.timedelta64(1, "D"))
-        with (
-            progress(f"{phase.name} {first_year}-{last_year}", total, self.quiet) as bar,
-            ThreadPoolExecutor(1) as reader,
-        ):
-            ahead = reader.submit(self._make, chunks[0], climate, air) if chunks else None
-            for number, days in enumerate(chunks):
-                now = time.perf_counter()
-                forcing = ahead.result()
-                now = self.clock.add("input", now)
-                if number + 1 < len(chunks):
-                    ahead = reader.submit(self._make, chunks[number + 1], climate, air)
-                finished = self._advance(accumulator, forcing, days)
-                bar(len(days))
-                after = (days[-1] + 1).astype("datetime64[s]")
-                self.clock.add("compute", now)
-                self._take(streams, finished, waiting, writers)
-                if "_mean" in finished:
-                    self._year(phase, finished)
-                asked = flag.exchange(self._asked | self._due(saved))
-                year = _year(days[-1])
-                year_ends = _year(after) > year
-                every = year_ends and (year - first_year + 1) % self.config.checkpoint.every == 0
-                if after < end and (asked >= SAVE or every):
-                    self._checkpoint(k, after, accumulator, waiting)
-                    saved = time.monotonic()
-                    if asked >= STOP:
-                        flag.close()
-                        raise Stopped(f"before {after.astype('datetime64[D]')} of phase {phase.name}")
+        try:
+            with (
+                progress(f"{phase.name} {first_year}-{last_year}", total, self.quiet) as bar,
+                ThreadPoolExecutor(1) as reader,
+            ):
+                ahead = reader.submit(self._make, chunks[0], climate, air) if chunks else None
+                for number, days in enumerate(chunks):
+                    now = time.perf_counter()
+                    forcing = ahead.result()
+                    now = self.clock.add("input", now)
+                    if number + 1 < len(chunks):
+                        ahead = reader.submit(self._make, chunks[number + 1], climate, air)
+                    finished = self._advance(accumulator, forcing, days)
+                    bar(len(days))
+                    after = (days[-1] + 1).astype("datetime64[s]")
+                    self.clock.add("compute", now)
+                    self._take(streams, finished, waiting, writers)
+                    if "_mean" in finished:
+                        self._year(phase, finished)
+                    due = self._due(saved)
+                    if due:
+                        saved = time.monotonic()
+                    asked = flag.exchange(self._asked | due)
+                    year = _year(days[-1])
+                    year_ends = _year(after) > year
+                    every = year_ends and (year - first_year + 1) % self.config.checkpoint.every == 0
+                    if after < end and (asked >= SAVE or every):
+                        self._checkpoint(k, after, accumulator, waiting)
+                        if asked >= STOP:
+                            flag.close()
+                            raise Stopped(f"before {after.astype('datetime64[D]')} of phase {phase.name}")
+        except ConcertoError as error:
+            if getattr(error, "shared", False):  # all ranks leave here: no message stays on its way
+                flag.close()
+            raise
         asked = flag.close()
-        self._save({"phase": k + 1}, name=f"state_{phase.name}.nc")
-        self._save({"phase": k + 1})
+        self._save_end(phase, {"phase": k + 1, "ended": str(end)})
         if max(self.parallel.allgather(max(asked, self._asked))) >= STOP and k + 1 < len(self.config.phases):
             raise Stopped(f"after phase {phase.name}")
         return f"{last_year - first_year + 1} years"
@@ -626,6 +787,9 @@ class Simulation:
             for s in self.config.output.streams
         ]  # fmt: skip
 
+    def _streams_of(self, phase):
+        return [stream for stream in self._streams() if phase.outputs is None or stream.name in phase.outputs]
+
     def _attributes(self, phase) -> dict:
         from concerto.config import resolved
 
@@ -633,7 +797,7 @@ class Simulation:
             "title": self.config.title,
             "phase": phase.name,
             "source": f"concerto {__version__}, core tables {loader.digest()}",
-            "configuration": json.dumps(resolved(self.config)),
+            "configuration": json.dumps(_of_results(resolved(self.config))),
             "versions": json.dumps(_versions()),
             "comment": "Carbon as mass of C. Means over the land that the tiles stand for (sftlf).",
         }
@@ -678,7 +842,9 @@ class Simulation:
     def _place(self, tile) -> str:
         cell = self.own.tile_cell[tile]
         name = loader.pft_names()[self.own.tile_pft[tile]]
-        return f"{self.own.latitude[cell]:.2f} N {self.own.longitude[cell]:.2f} E, {name}"
+        latitude, longitude = self.own.latitude[cell], self.own.longitude[cell]
+        north, east = "SN"[int(latitude >= 0)], "WE"[int(longitude >= 0)]
+        return f"{abs(latitude):.2f} {north} {abs(longitude):.2f} {east}, {name}"
 
     def _values(self, stream, values):
         """Values of this rank as the stream wants them; none if it has no cells."""
@@ -689,13 +855,20 @@ class Simulation:
         made = to_cells(values, self.own) if stream.per == "cell" else to_pfts(values, self.own)
         return made[:, : self.n_own_cell]
 
+    def _alone(self):
+        """While rank 0 writes NetCDF, the thread that reads ahead is not in the library, which knows no threads."""
+        from concerto.forcing.gridded import NETCDF_LOCK
+
+        return NETCDF_LOCK if self.parallel.first else nullcontext()
+
     def _take(self, streams, finished, waiting, writers):
         """Finished records wait for their file; a complete file is written."""
         for stream in streams:
             if stream.name not in finished:
                 continue
             found, wait = finished[stream.name], waiting[stream.name]
-            values = {name: self._values(stream, v) for name, v in found.values.items()}
+            with np.errstate(over="ignore"):  # the precision of the files: half the memory of what waits
+                values = {name: self._values(stream, v).astype(np.float32) for name, v in found.values.items()}
             for r, (start, end) in enumerate(zip(found.start, found.end, strict=True)):
                 wait.label = stream.file_of(start)
                 wait.start.append(start)
@@ -706,10 +879,15 @@ class Simulation:
                     now = time.perf_counter()
                     self.parallel.barrier()
                     now = self.clock.add("waiting", now)
-                    stacked = {name: np.stack(v) for name, v in wait.values.items()}
-                    writers[stream.name].write(wait.label, np.array(wait.start), np.array(wait.end), stacked)
+                    stacked = {name: np.stack(wait.values.pop(name)) for name in list(wait.values)}
+                    try:
+                        with self._alone():
+                            writers[stream.name].write(wait.label, np.array(wait.start), np.array(wait.end), stacked)
+                    except ConcertoError as error:
+                        error.shared = True  # the writer raises on all ranks
+                        raise
                     self.clock.add("output", now)
-                    wait.label, wait.start, wait.end, wait.values = None, [], [], {}
+                    wait.label, wait.start, wait.end = None, [], []
 
     def _year(self, phase, finished):
         """Totals of a year that is over, summed in the order of all cells on rank 0."""
@@ -738,7 +916,7 @@ class Simulation:
 
     def _checkpoint(self, k, after, accumulator, waiting):
         """Everything that the next start needs; called at the end of a chunk."""
-        facts, arrays = {"phase": k, "next": str(after), "open": {}, "waiting": {}}, {}
+        facts, arrays = {"phase": k, "next": str(after), "open": {}, "waiting": {}, "streams": list(waiting)}, {}
         for name, (began, values) in accumulator.state().items():
             facts["open"][name] = str(began)
             arrays[f"open_{name}"] = values[: self.n_own_tile]
@@ -757,20 +935,13 @@ class Simulation:
         tiles = self.first_tile, self.last_tile
         cells = self.limits[rank], self.limits[rank + 1]
         found = {}
-        for name, began in facts["open"].items():
+        for name, began in facts.get("open", {}).items():
             values = checkpoint.array(f"open_{name}", *tiles)
             if self.idle:
                 values = np.zeros((self.tiles.n_tile, *values.shape[1:]))
             found[name] = (began, values)
         accumulator.restore(found)
-        for name, stream in streams.items():
-            begun = accumulator.starts(stream, np.array([begin]))[0] != begin
-            if begun and name not in found and stream.frequency != "step" and name in waiting:
-                raise ConcertoError(
-                    f"the stream {name} was added in the middle of one of its records ({begin})",
-                    hint="go on without it to the end of the year, or start anew with --fresh",
-                )
-        for name, spans in facts["waiting"].items():
+        for name, spans in facts.get("waiting", {}).items():
             stream, wait = streams[name], waiting[name]
             wait.start = [np.datetime64(a, "s") for a, _ in spans]
             wait.end = [np.datetime64(b, "s") for _, b in spans]
@@ -782,17 +953,20 @@ class Simulation:
 
     # --- the end
 
-    def _close(self) -> dict:
+    def _close(self, complete, worked) -> dict:
         if not self.idle:
             self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
-        worst = np.max(self.parallel.allgather(self.worst), axis=0)
+        worst = np.max(self.parallel.allgather(np.maximum(self.worst, self.worst_of_spin_up)), axis=0)
         memory = self.parallel.gather(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0))
         if not self.parallel.first:
             return {}
+        if not worked and "summary" in self._old:  # what it says stays true
+            kept = {name: self._old[name] for name in ("state", "ranks", "summary", "memory_megabytes", "versions")}
+            self._write_facts(kept)
+            return kept["summary"]
         summary = self._summary(worst)
-        facts = {"state": "complete", "summary": summary, "notes": [*self.domain.notes, *self.notes]}
-        facts |= {"cells": self.domain.n_cell, "tiles": self.domain.n_tile, "memory_megabytes": memory}
-        self._write_facts(facts)
+        state = "complete" if complete else "stopped"
+        self._write_facts({"state": state, "summary": summary, "memory_megabytes": memory})
         return summary
 
     def _summary(self, worst):
@@ -817,10 +991,27 @@ class Simulation:
             name: f"{worst[k]:.1e} {unit} in a step"
             for k, (name, unit) in enumerate(zip(RESIDUALS, units, strict=True))
         }
-        if self.notes or domain.notes:
-            summary["notes"] = [*domain.notes, *self.notes]
+        if self._all_notes():
+            summary["notes"] = self._all_notes()
         summary["output"] = str(self.folder)
         return summary
+
+
+def days_of_call(settings, need, tiles, per_day) -> int:
+    """Days of one call of the core.
+
+    Parameters
+    ----------
+    settings : section ``parallel`` of the configuration
+    need : bytes for a day on the rank with most
+    tiles : of the rank with most
+    per_day : steps of a day
+    """
+    if settings.chunk_days:
+        return settings.chunk_days
+    # calls of about four seconds keep the share of Python small, show progress and answer a signal soon
+    seconds = 1.3e-6 * per_day * max(tiles, 1) / max(settings.threads, 1)
+    return int(np.clip(min(settings.memory * 1e9 / max(need, 1), max(4.0 / seconds, 1.0)), 1, 366))
 
 
 def make_tiles(domain, config) -> Tiles:
@@ -843,6 +1034,22 @@ def make_tiles(domain, config) -> Tiles:
     height = np.maximum(config.forcing.reference_height or REFERENCE_HEIGHT, tiles.parameter("canopy_height") + 2.0)
     tiles.set_parameter("reference_height", height)
     return tiles
+
+
+def _start(phase):
+    """Start of a phase of years."""
+    return np.datetime64(f"{phase.years[0]}-01-01", "s")
+
+
+def _end(phase):
+    """End of a phase of years; before all time for a spin-up."""
+    return np.datetime64(f"{phase.years[1] + 1}-01-01", "s") if phase.kind == "run" else np.datetime64("-9999", "s")
+
+
+def _of_results(tree) -> dict:
+    """A configuration without what results do not depend on, so that files do not depend on it either."""
+    tree = {name: value for name, value in tree.items() if name not in ("parallel", "checkpoint")}
+    return tree | {"output": {name: value for name, value in tree["output"].items() if name != "folder"}}
 
 
 def in_year(days, year):

@@ -728,7 +728,7 @@ class StreamWriter:
     def _records_of_file(self):
         """Records of the longest label."""
         days = {"step": 31 * int(round(86400 / self.step_seconds)), "day": 366, "month": 12, "year": 1}
-        return min(days[self.stream.frequency], len(self.stream.intervals(self.start, self.end, self.step_seconds)[0]))
+        return days[self.stream.frequency]  # also of a store that is shorter as yet
 
     def _open_store(self):
         """Rank 0: the store is there with its whole time axis, or is made."""
@@ -738,6 +738,7 @@ class StreamWriter:
         self._make_folder()
         template = self._template()
         if self.store.exists():
+            self._grow(zarr, template)
             self._check_store(zarr, template)
             return
         part = self.store.with_name(self.store.name + ".part")
@@ -745,21 +746,42 @@ class StreamWriter:
             if part.exists():
                 shutil.rmtree(part)
             group = zarr.create_group(part, zarr_format=3, attributes=_json(self.attributes))
-            for name, (values, shape, dims, kind, chunks, shards, words) in template.items():
-                text = kind.kind == "O"
-                squeeze = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=4)
-                array = group.create_array(
-                    name, shape=shape, dtype=str if text else kind, chunks=tuple(max(1, n) for n in chunks),
-                    shards=shards, dimension_names=dims, attributes=_json(words),
-                    compressors=None if values is not None else squeeze,
-                    fill_value="" if text else np.nan if values is None else 0,
-                )  # fmt: skip
-                if values is not None:
-                    array[...] = values
+            for name in template:
+                self._create_array(zarr, group, name, template[name])
             os.replace(part, self.store)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
+
+    @staticmethod
+    def _create_array(zarr, group, name, found, overwrite=False):
+        values, shape, dims, kind, chunks, shards, words = found
+        text = kind.kind == "O"
+        squeeze = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=4)
+        array = group.create_array(
+            name, shape=shape, dtype=str if text else kind, chunks=tuple(max(1, n) for n in chunks),
+            shards=shards, dimension_names=dims, attributes=_json(words),
+            compressors=None if values is not None else squeeze,
+            fill_value="" if text else np.nan if values is None else 0, overwrite=overwrite,
+        )  # fmt: skip
+        if values is not None:
+            array[...] = values
+
+    def _grow(self, zarr, template):
+        """Make room for the records of years that a run was given later; the time axis grows last."""
+        try:
+            group = zarr.open_group(self.store, mode="r+", zarr_format=3, use_consolidated=False)
+            there = group["time"][...]
+        except Exception:  # what is wrong is found by `_check_store`
+            return
+        new = template["time"][0]
+        if len(there) >= len(new) or not np.array_equal(there, new[: len(there)]) or set(group) != set(template):
+            return
+        for name, found in template.items():
+            if found[0] is None and group[name].shape[1:] == found[1][1:]:
+                group[name].resize(found[1])
+        for name in ("time_bnds", "time"):
+            self._create_array(zarr, group, name, template[name], overwrite=True)
 
     def _check_store(self, zarr, template):
         """Refuse a store that was made for other records, cells or variables."""
