@@ -16,6 +16,7 @@ FORTRAN := $(shell find fortran examples -name '*.f90')
 FINDENT := findent -i2 -k- -c2
 PIP := python -m pip install --quiet
 BUILD := $(PIP) --no-build-isolation --no-deps --upgrade
+TWICE := -n 2 --dist loadfile  # two processes, each file in one of them
 # compiler warnings in our own sources are errors where we test, not where people install
 STRICT := --config-settings=setup-args=-Dstrict=$(if $(filter test,$(MAKECMDGOALS)),true,false)
 
@@ -78,8 +79,8 @@ build/checks.installed: $(VENV)/.dependencies $(SOURCES)
 	@touch $@
 
 test: $(VENV)/.installed $(VENV)/.development build/checks.installed lint
-	python -m pytest
-	PYTHONPATH=build/checks-site python -m pytest -m "not slow and not release"
+	python -m pytest $(TWICE)
+	PYTHONPATH=build/checks-site python -m pytest $(TWICE) -m "not slow and not release"
 
 lint: $(VENV)/.development
 	ruff check .

@@ -146,6 +146,7 @@ def main(arguments=None):
         compute = ", ".join(f"{s:.1f}" for s in found["compute"])
         print(f"{found['title']}: {found['wall']:.1f} s a year ({shares})")
         print(f"  computing by rank {compute} s; memory by rank {found['memory_megabytes']} MB")
+    results.sort(key=lambda found: found["ranks"])
     first = results[0]
     for found in results[1:]:
         efficiency = first["wall"] * first["ranks"] / (found["wall"] * found["ranks"])

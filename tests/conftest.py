@@ -1,10 +1,13 @@
 """Fixtures: the shared reference tables and data stand beside the project and may be absent."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+os.environ.pop("COLUMNS", None)  # set by some runners of tests; tables are as wide as in a pipe
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -91,6 +91,24 @@ def test_carbon_nitrogen_isotopes_water_and_heat_are_conserved_when_area_moves()
     assert np.allclose(np.bincount(tiles.cell, change.weights), 1.0, rtol=1e-14)
 
 
+def test_water_on_plants_that_are_felled_falls_to_the_ground():
+    """On bare ground it would boil away as from a canopy; soil that is full takes it up and gives it off."""
+    tiles, area, (forcing, ends) = world({"nitrogen": "cn"})
+    full = np.broadcast_to(tiles.parameter("theta_sat")[:, None], tiles.get("soil_liquid").shape)
+    tiles.set("soil_liquid", full * (1.0 - 1e-6))
+    for name in ("soil_ice", "canopy_ice"):
+        tiles.set(name, 0.0 * tiles.get(name))
+    bare = tiles.pft == NAMES.index("bare")
+    tiles.set("canopy_liquid", np.where(bare, 0.0, 1.5))
+    before = totals(tiles, area)["water"]
+    change = dynamics.move(tiles, area, random_transition(area))
+    assert np.abs(totals(tiles, change.weights)["water"] / before - 1.0).max() < 1e-14  # round-off
+    assert tiles.get("canopy_liquid")[bare].tolist() == [0.0, 0.0]
+    tiles.worst[:] = 0.0
+    tiles.advance(forcing, ends)
+    assert tiles.worst[0].max() < 1e-11  # water, kg m-2 in a step: round-off of 3.5e3 kg m-2
+
+
 @pytest.mark.parametrize("scheme", list(loader.options()["soil_carbon"].choices))
 def test_what_is_felled_becomes_litter_of_every_soil_scheme(scheme):
     tiles, area, _ = world({"soil_carbon": scheme}, days=1)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.release  # Python around the core; the core itself is r
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
-FILES = ("CRUJRA", "ERA5_LAND", "LAND_COVER", "SOIL", "ALMA")
+FILES = ("CRUJRA", "ERA5_LAND", "LAND_COVER", "SOIL", "ALMA", "LUH2")
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,8 @@ def by_name(path):
     return path.relative_to(ROOT / "examples").as_posix()
 
 
-def test_there_are_examples_of_a_globe_a_region_and_the_trendy_experiments():
-    assert {path.parent.name for path in EXAMPLES} == {"globe", "region", "trendy"}
+def test_there_are_examples_of_a_globe_a_region_land_use_and_the_trendy_experiments():
+    assert {path.parent.name for path in EXAMPLES} == {"globe", "region", "land_use", "trendy"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_name)
@@ -69,25 +69,42 @@ def test_an_example_can_be_tried_without_any_file(path, capsys, monkeypatch):
     free = [words for words in told(path) if load(path, overrides(words)).forcing.source == "embedded"]
     assert free
     words = overrides(free[0])
-    if not any("resolution" in word for word in words):
+    if load(path, words).initial_state is not None:  # that of a run which is not made here
+        words.append("initial_state=null")
+    domain = load(path, words).domain
+    small = domain.grid == "points" or np.max(domain.resolution or 0.0) >= 5.0
+    if not small and not any("resolution" in word for word in words):
         words.append("domain.resolution=10")
     facts = plan.check_config(path, words, ranks=(1,), as_json=True)
-    assert facts["cells"] > 10 and facts["tiles"] >= facts["cells"]
+    assert facts["cells"] >= (len(domain.points) if domain.grid == "points" else 11)
+    assert facts["tiles"] >= facts["cells"]
     capsys.readouterr()
 
 
 def test_the_trendy_experiments_differ_only_in_their_phases():
     found = {path.stem: resolved(load(path)) for path in EXAMPLES if path.parent.name == "trendy"}
-    assert set(found) == {"spinup", "s0", "s1", "s2"}
+    assert set(found) == {"spinup", "s0", "s1", "s2", "s3"}
     for name, config in found.items():
         assert config["output"].pop("folder") == f"out/{name}"
         for key in ("title", "phases", "initial_state"):
             config.pop(key, None)
-    assert found["s0"] == found["s1"] == found["s2"] == found["spinup"]
+    assert found["s0"] == found["s1"] == found["s2"] == found["s3"] == found["spinup"]
+
+
+def test_the_runs_without_land_use_change_differ_from_those_with_it_in_their_phases():
+    folder = ROOT / "examples" / "land_use"
+    with_it, without = (resolved(load(folder / f"{name}.yaml")) for name in ("afforestation", "no_afforestation"))
+    spinup, change = with_it.pop("phases")
+    (held,) = without.pop("phases")
+    assert held.pop("land_use") == {"fixed": with_it["land_use"]["idealised"]["years"][0] - 1}
+    assert held == change
+    assert without.pop("initial_state") == f"{with_it['output'].pop('folder')}/state_{spinup['name']}.nc"
+    without["output"].pop("folder")
+    assert with_it | {"title": ""} == without | {"title": ""}
 
 
 def test_the_trendy_experiments_follow_the_protocol():
-    found = {name: load(ROOT / "examples" / "trendy" / f"{name}.yaml") for name in ("spinup", "s0", "s1", "s2")}
+    found = {name: load(ROOT / "examples" / "trendy" / f"{name}.yaml") for name in ("spinup", "s0", "s1", "s2", "s3")}
     spinup, control = found["spinup"].phases[0], found["s0"].phases[0]
     for phase in (spinup, control):
         assert phase.co2 == 276.59
@@ -100,7 +117,11 @@ def test_the_trendy_experiments_follow_the_protocol():
     assert found["s2"].air(after) == found["s1"].air(history)
     assert after.climate == "transient" and after.years[0] == 1901 == before.years[1] + 1
     assert history.years == control.years == (before.years[0], after.years[1])
-    for config in (found["s0"], found["s1"], found["s2"]):
+    for one, other in zip(found["s3"].phases, found["s2"].phases, strict=True):  # S3 lets land use change, no more
+        assert one.land_use is None and one.model_copy(update={"land_use": other.land_use}) == other
+    for phase in (spinup, control, history, before, after):
+        assert phase.land_use.fixed == 1700
+    for config in (found["s0"], found["s1"], found["s2"], found["s3"]):
         assert Path(config.initial_state) == Path(found["spinup"].output.folder) / f"state_{spinup.name}.nc"
 
 

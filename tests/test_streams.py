@@ -187,9 +187,18 @@ def test_a_plant_type_that_a_cell_lacks_has_no_value():
     assert out.shape == (2, whole.n_cell, 17, 3)
     assert np.array_equal(out[:, whole.tile_cell, whole.tile_pft], values)
     assert np.isfinite(out).sum() == values.size
+    whole.tile_fraction = np.where(np.arange(values.shape[1]) == 1, 0.0, whole.tile_fraction)  # waits for land use
+    assert np.isnan(to_pfts(values, whole)[:, whole.tile_cell[1], whole.tile_pft[1]]).all()
+
+
+def test_a_plant_type_on_several_classes_of_land_has_its_mean():
+    whole = domain()
     whole.tile_pft = whole.tile_pft * 0
-    with pytest.raises(ConcertoError, match="two tiles of one plant type"):
-        to_pfts(values, whole)
+    values = field(whole, 2, 3, 5)
+    out = to_pfts(values, whole)
+    # the same products, whose sum is divided once; some 2e-16 each
+    np.testing.assert_allclose(out[:, :, 0], to_cells(values, whole), rtol=2e-15)
+    assert np.isnan(out[:, :, 1:]).all()
 
 
 # --- ranks

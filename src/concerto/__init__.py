@@ -8,6 +8,7 @@ PUBLIC = {
     "Tiles": "concerto.simulation.tiles",
     "open_daily": "concerto.simulation.daily",
     "open_run": "concerto.simulation.streams",
+    "unstack": "concerto.simulation.streams",
     "open_site": "concerto.simulation.site",
     "read_restart": "concerto.simulation.restart",
     "transient": "concerto.simulation.transient",

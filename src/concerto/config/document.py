@@ -94,7 +94,8 @@ def _kind(row, schema) -> str:
         if "prefixItems" in row:
             return f"[{', '.join(_kind(part, schema) for part in row['prefixItems'])}]"
         return f"list ({_kind(row['items'], schema)})"
-    word = {"integer": "whole number", "number": "number", "string": "text", "object": "mapping"}[kind]
+    words = {"integer": "whole number", "string": "text", "object": "mapping", "boolean": "true or false"}
+    word = words.get(kind, kind)
     if kind == "object" and "enum" in row.get("propertyNames", {}) and len(row["propertyNames"]["enum"]) < 9:
         word += f" of {', '.join(row['propertyNames']['enum'])}"
     low, high = row.get("minimum"), row.get("maximum")

@@ -391,7 +391,7 @@ def resolved(config: Config) -> dict:
 
     ``from_dict(resolved(config), config.folder)`` equals ``config``.
     """
-    return config.model_dump(mode="json", exclude_none=True)
+    return config.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
 def digest(config: Config) -> str:

@@ -464,6 +464,89 @@ class Atmosphere(_Air):
     delta14c: Air = key("builtin", "Delta14C of CO2: likewise, numbers in permil; `builtin` is 0 (option isotopes)")
 
 
+# --- land use
+
+
+class Idealised(Section):
+    """A rule of land use."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    kind: Literal["deforest", "afforest", "abandon", "cut_and_regrow", "shifting"] = key(
+        "deforest", "deforest, afforest, abandon: the same area every year; cut_and_regrow: in single years; shifting"
+    )
+    years: list[Year] = key(..., "first and last year; of cut_and_regrow: each year of a cut", min_length=1)
+    fraction: float = key(1.0, "of the land, in all (shifting: each year)", ge=0.0, le=1.0)
+    source: Literal["primary", "secondary", "pasture", "rangeland", "crop", "urban"] | None = key(
+        None, "kind of land that gives", alias="from"
+    )
+    target: Literal["secondary", "pasture", "rangeland", "crop", "urban"] | None = key(
+        None, "kind of land that receives", alias="to"
+    )
+    every: int | None = key(None, "years between cuts (cut_and_regrow)", ge=1)
+
+
+class LandUse(Section):
+    """Land use: classes of land as tiles of their own, and what changes them on 1 January of each year."""
+
+    source: Literal["none", "luh2", "luh3", "hilda", "esa_cci", "table", "idealised"] = key(
+        "none", "layout of the history; none: natural vegetation as given, without land use"
+    )
+    files: dict[str, str | list[str]] | None = key(
+        None,
+        "luh2, luh3: states, transitions, management, static; hilda, esa_cci: maps; table: table; `{year}` and globs",
+    )
+    idealised: Idealised | None = key(None, "the rule (source idealised)")
+    initial: dict[Literal["primary", "secondary", "pasture", "rangeland", "crop", "urban"], float] | None = key(
+        None, "shares of land at the start (table, idealised)"
+    )
+    transitions: Literal["gross", "net"] = key(
+        "gross", "gross, or net: what goes both ways between two kinds is left out"
+    )
+    secondary: Literal["age_classes", "single"] = key(
+        "age_classes", "secondary land in seven classes of age, each with tiles of its own, or in one"
+    )
+    clearing: int = key(4, "rule of what is cleared, 1 to 9 (Ma et al. 2020)", ge=1, le=9)
+    wood_harvest: Literal["mass", "area", "off"] = key("mass", "wood harvest by mass, by area, or none")
+    products: Literal["efold", "p90", "linear", "earles", "lpjml"] = key("efold", "what a pool of 10 years means")
+    fates: Literal["default", "fates", "lpjml"] = key(
+        "default", "shares of cleared vegetation: burned, products, litter"
+    )
+    minimum_area: float = key(1e-4, "smallest share of land of a kind that a cell did not have", ge=0.0, le=0.1)
+    luh_forest: Literal["advisory", "strict"] = key("advisory", "whether forests of the history are all trees")
+    rangeland: Literal["natural", "cleared"] = key("natural", "cleared: without trees where they are more than half")
+    urban: Literal["keep", "remove"] = key("keep", "remove: the rest of the land stands for it")
+    inconsistent: Literal["repair", "refuse"] = key("repair", "history that breaks its own rules; repairs are reported")
+    held: bool | None = key(
+        None, "true: years outside the history have its first or last state (default of table and idealised)"
+    )
+    years: Years | None = key(
+        None,
+        "first and last year whose kinds of land get tiles, those of the phases if not given; the same in runs that "
+        "share a state",
+    )
+    states: str | None = key(None, "TOML map of states to kinds of land (luh2, luh3)")
+    version: Literal["1.0", "2.1"] | None = key(None, "of the classes, if the files do not tell (hilda)")
+    pasture_share: float | None = key(None, "of grazed land that is managed pasture (hilda)", ge=0.0, le=1.0)
+    natural: Literal["primary", "secondary"] | None = key(
+        None, "what natural land of the first map is (hilda, esa_cci)"
+    )
+    variable: str | None = key(None, "name of the class variable (hilda, esa_cci)")
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.source == "idealised" and self.idealised is None:
+            raise Fault(
+                "source idealised needs the key idealised", "add idealised: {kind: deforest, years: [1900, 1950]}"
+            )
+        if self.source not in ("none", "idealised") and not self.files:
+            raise Fault(f"source {self.source} needs the key files", "name the files of the history")
+        entries = type(self).model_fields
+        if self.source == "none" and any(getattr(self, n) != entries[n].default for n in self.model_fields_set):
+            raise Fault("land use has keys, but its source is none", "write a source, or remove the section")
+        return self
+
+
 # --- model
 
 
@@ -614,6 +697,11 @@ class Phase(_Air):
     ndep: Air | None = key(None, "nitrogen deposition, likewise; numbers in g N m-2 yr-1")
     delta13c: Air | None = key(None, "delta13C of CO2, likewise; numbers in permil")
     delta14c: Air | None = key(None, "Delta14C of CO2, likewise; numbers in permil")
+    land_use: Literal["transient"] | Fixed | None = key(
+        None,
+        "transient (default of run phases) or {fixed: year}: land use of that year all the time; a spin-up has that of "
+        "the first year of the next run phase",
+    )
     rounds: int | None = key(
         None, "most cycles of the whole model between equilibria of the slow half (spinup)", ge=1, le=1000
     )
@@ -756,6 +844,7 @@ class Config(Section):
     domain: Domain = key(..., "cells, land cover and soil")
     forcing: Forcing = key(Forcing(), "weather")
     atmosphere: Atmosphere = key(Atmosphere(), "CO2, nitrogen deposition and isotopes of CO2")
+    land_use: LandUse = key(LandUse(), "classes of land and their change")
     model: Model = key(Model(), "time step, options and parameters")
     phases: list[Phase] = Field(
         default_factory=lambda: [Phase(**row) for row in PHASES],
@@ -799,6 +888,11 @@ class Config(Section):
                     ("output", "streams", k, "variables"),
                 )
         last = None
+        if "land_use" in streams and self.land_use.source != "none":
+            raise Fault("the stream land_use is written anyway", "give it another name", ("output", "streams"))
+        for k, phase in enumerate(self.phases):
+            if phase.land_use is not None and self.land_use.source == "none":
+                raise Fault("there is no land use to hold", "write land_use.source", ("phases", k, "land_use"))
         for k, phase in enumerate(self.phases):
             if phase.kind == "spinup":
                 if phase.climate is None:

@@ -39,7 +39,7 @@ def bundle_limits(n_cell: int, size: int = 8) -> np.ndarray:
 
 
 def cell_cost(domain, per_tile: float = COST_PER_TILE, per_cell: float = COST_PER_CELL) -> np.ndarray:
-    """Cost of each cell (cell,): its tiles, and a constant for its forcing.
+    """Cost of each cell (cell,): its tiles (with land use those that have area), and a constant for its forcing.
 
     Examples
     --------
@@ -47,7 +47,9 @@ def cell_cost(domain, per_tile: float = COST_PER_TILE, per_cell: float = COST_PE
     >>> cell_cost(SimpleNamespace(n_cell=2, tile_cell=np.array([0, 0, 1]))).tolist()
     [2.1, 1.1]
     """
-    return per_tile * np.bincount(domain.tile_cell, minlength=domain.n_cell) + per_cell
+    land_use = getattr(domain, "tile_class", None) is not None
+    cell = domain.tile_cell[domain.tile_fraction > 0.0] if land_use else domain.tile_cell
+    return per_tile * np.bincount(cell, minlength=domain.n_cell) + per_cell
 
 
 def bundle_cost(cost_of_cell, limits) -> np.ndarray:

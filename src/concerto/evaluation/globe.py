@@ -348,7 +348,7 @@ def climatology(data, years=20, domain=None):
                 notes.append(f"{name} of stream {stream} is left out: its unit is {told}, not {unit}.")
                 continue
             method = str(var.attrs.get("cell_methods", ""))
-            if any(word in method for word in ("time: sum", "time: maximum", "time: minimum")):
+            if any(word in method for word in ("time: sum", "time: maximum", "time: minimum", "time: point")):
                 notes.append(f"{name} of stream {stream} is left out: it is not a mean ({method}).")
                 continue
             used.append(name)
@@ -373,12 +373,13 @@ def climatology(data, years=20, domain=None):
     elif not known:
         notes.append("No land fraction (sftlf) in the output: every cell with values counts as all land.")
     area = np.ones(len(latitude)) if area is None else np.nan_to_num(area)
-    chosen = {stream for _, stream in sources.values()}
+    chosen, phase, other = {stream for _, stream in sources.values()}, None, set()
     for stream in chosen:
         for file in (pieces[stream][-1],):
             ds = file if hasattr(file, "data_vars") else _open(file)
             end = int(_clock(ds)[0].max())
-            last = end if last is None else max(last, end)
+            if last is None or end >= last:
+                last, phase = end, ds.attrs.get("phase")
             _close(ds)
     sums, seen, invalid = {}, {}, {}
     for stream in sorted(chosen):
@@ -388,6 +389,11 @@ def climatology(data, years=20, domain=None):
             clock = _clock(ds)
             if clock is None:
                 notes.append(f"{file}: left out, no time.")
+                continue
+            if ds.attrs.get("phase") not in (None, phase):  # another experiment
+                other.add(ds.attrs["phase"])
+                if file is not ds:
+                    _close(ds)
                 continue
             year, month, days, _ = clock
             take = np.flatnonzero(year > last - years)
@@ -406,6 +412,8 @@ def climatology(data, years=20, domain=None):
                 seen.setdefault(name, set()).update(np.unique(year[take]).tolist())
             if file is not ds:
                 _close(ds)
+    if other:
+        notes.append(f"Means are of the phase {phase}; left out: {', '.join(sorted(other))}.")
     mean, months = {}, {}
     for name, total in sums.items():
         if not total.weight.any():

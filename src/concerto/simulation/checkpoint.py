@@ -276,6 +276,10 @@ class Checkpoint:
         """Whether there is a further array of that name."""
         return name in self._data.variables
 
+    def names(self) -> list[str]:
+        """Names of everything in it."""
+        return list(self._data.variables)
+
     def _read(self, name, key):
         try:
             return self._data.variables[name][key]

@@ -364,7 +364,8 @@ def move(tiles, weights, transition, *, seedlings: bool = True, slots=None) -> C
     grown = flows.arrived > 0.0
     felled = np.zeros(tiles.n_tile)
     everything = Some(tiles, np.arange(tiles.n_tile))
-    new, felled[rows] = exchange_rows(everything, state, flows, np.zeros(len(flows.amount)), giver[rows])
+    none = np.zeros(len(flows.amount))
+    new, felled[rows] = exchange_rows(everything, state, flows, none, giver[rows], shed=True)
     state[rows] = new  # a tile that lost all of its area goes on beside the cell as it was
     new_carbon, new_nitrogen = _seedlings(tiles, state, grown) if seedlings else (np.zeros(tiles.n_tile),) * 2
     tiles.state[...] = tiles._blocks(state)

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from concerto.errors import ConcertoError
 from concerto.simulation.parallel import Parallel
 from concerto.simulation.run import Simulation, _cycle, days_of_call
 from concerto.simulation.spinup import MOST_ROUNDS, MOST_YEARS
@@ -113,6 +114,19 @@ def check_config(path, overrides, ranks=(1, 2, 16, 128), as_json: bool = False) 
     simulation = Simulation(path, overrides, Parallel())
     began = time.perf_counter()
     simulation.domain = domain = simulation._whole_domain(save=False)
+    initial = simulation.config.initial_state and simulation.config.path(simulation.config.initial_state)
+    if initial and not initial.exists():
+        domain.notes.append(f"initial_state {initial} does not exist yet: run what makes it first")
+    elif initial:
+        from concerto.simulation.checkpoint import Checkpoint
+
+        state = Checkpoint(initial)
+        state.close()
+        if state.n_tile != domain.n_tile:
+            raise ConcertoError(
+                f"{state.path} has {state.n_tile} tiles, the domain {domain.n_tile}",
+                hint="a state fits only the domain that it was made for",
+            )
     simulation.source = source = open_forcing(simulation.config.forcing, domain, simulation.config.folder)
     for phase in simulation.config.phases:
         years = _cycle(phase) or phase.years

@@ -47,6 +47,9 @@ DONE, DONE_NOT_CONVERGED = 1, 2  # how the spin-up of a tile ended
 SUMMER_HALF_RANGE = 5.5  # K, half the daily range of the warmest month where the forcing does not tell it
 TOTALS_MEAN = ("gpp", "npp", "ra", "rh", "nbp", "evapotranspiration", "transpiration", "surface_runoff", "drainage")
 TOTALS_LAST = ("vegetation_carbon", "litter_carbon", "soil_organic_carbon", "coarse_debris_carbon")
+LAND_TOTALS = {"fLuc": "PgC yr-1", "cProduct": "PgC", "net_uptake": "PgC yr-1"}
+POOLS_OF = ("soil_carbon", "nitrogen", "isotopes")  # options that decide which pools a state has
+NOT_CLOSED = (1e-6, 1e-3, 1e-9, 1e-9)  # residuals of a step that are a fault, far above round-off, units of RESIDUALS
 CARBON_FLUX = ("gpp", "npp", "ra", "rh", "nbp")
 
 
@@ -190,6 +193,10 @@ class Simulation:
     def _phase(self, k, phase, position):
         """A phase, and what run.json tells of it."""
         began, before = time.perf_counter(), dict(self.clock.seconds)
+        if self._land_use:
+            from concerto.landuse.host import check_follows
+
+            check_follows(self.config, phase, self.land.year, position.get("next"))
         stopped = None
         try:
             words = (self._spin_up if phase.kind == "spinup" else self._years)(k, phase, position)
@@ -297,7 +304,7 @@ class Simulation:
 
         names = ["checkpoint.nc", "domain.nc", "totals.csv", "run.json", "report.html"]
         old = [self.folder / name for name in names] + list(self.folder.glob("state_*.nc"))
-        streams = {stream.name for stream in self.config.output.streams}
+        streams = {"land_use", *(stream.name for stream in self.config.output.streams)}
         streams |= {stream["name"] for stream in before.get("output", {}).get("streams", [])}
         for name in streams:
             old += self.folder.glob(f"{name}_[0-9]*.nc")
@@ -364,6 +371,15 @@ class Simulation:
         from concerto.domain.grid import Domain, add_tiles, make_cells
         from concerto.forcing.gridded import open_forcing
 
+        if self.config.model.options.get("vegetation_dynamics") == "lpj":
+            raise ConcertoError(
+                "vegetation_dynamics 'lpj' changes areas over decades; a gridded run keeps those of its land cover",
+                hint="leave the option out",
+            )
+        if self._land_use:
+            from concerto.landuse.host import check_phases
+
+            check_phases(self.config)
         path = self.folder / "domain.nc"
         if save and path.exists():
             return Domain.load(path)
@@ -373,6 +389,10 @@ class Simulation:
         domain = add_tiles(cells, self.config.domain, climate)
         domain.notes += [note for note in source.notes if note not in domain.notes]
         kept = np.searchsorted(cells.cell_id, domain.cell_id)
+        if self._land_use:
+            from concerto.landuse.host import with_classes
+
+            domain = with_classes(domain, self.config, {n: climate[n][kept] for n in ("temperature", "precipitation")})
         warmest = climate["temperature"][kept].max(axis=1)
         half = 0.5 * climate["range"][kept].max(axis=1) if "range" in climate else SUMMER_HALF_RANGE
         low, high = loader.parameters()["home_temperature"].bounds
@@ -382,8 +402,18 @@ class Simulation:
             domain.save(path)
         return domain
 
+    @property
+    def _land_use(self) -> bool:
+        return self.config.land_use.source != "none"
+
     def _tiles(self):
-        self.tiles = make_tiles(self.own, self.config)
+        self.tiles = self.work = make_tiles(self.own, self.config)
+        self.members, self.land, self.land_now = None, None, {}  # with land use only tiles that have area are advanced
+        if self._land_use:
+            from concerto.landuse.host import LandUseHost
+
+            first = 0 if self.idle else self.limits[self.parallel.rank]
+            self.land = LandUseHost(self.config, self.own, self.domain, int(first))
         if not self.idle:
             self._start_state()
 
@@ -405,6 +435,8 @@ class Simulation:
         self._fits(checkpoint)
         if not self.idle:
             self.tiles.state = self.tiles._blocks(checkpoint.state(self.first_tile, self.last_tile))
+        if self._land_use:
+            self._restore_land(checkpoint)
         if not path.exists():
             checkpoint.close()
             return {"phase": 0}
@@ -443,32 +475,45 @@ class Simulation:
         if checkpoint.n_tile != self.domain.n_tile:
             words = f"has {checkpoint.n_tile} tiles, the domain {self.domain.n_tile}"
         elif facts["places"] != self._places():
-            words = "is of other places or plant types than the domain"
-        elif facts["soil_carbon"] != self.tiles.option("soil_carbon"):
-            words = f"has the soil pools of {facts['soil_carbon']}, the run those of {self.tiles.option('soil_carbon')}"
+            classes = ", plant types or classes of land" if self._land_use else " or plant types"
+            words = f"is of other places{classes} than the domain"
+        else:  # pools that one of the two does not fill
+            for name in POOLS_OF:
+                if facts[name] != self.tiles.option(name):
+                    words = f"was made with {name} = {facts[name]}, the run has {self.tiles.option(name)}"
         if words:
-            raise ConcertoError(
-                f"{checkpoint.path} {words}", hint="a state fits only the domain and the soil that it was made for"
-            )
+            hint = "a state fits only the domain and the soil that it was made for"
+            if self._land_use:
+                hint += "; runs that share one want the same land_use.years"
+            raise ConcertoError(f"{checkpoint.path} {words}", hint=hint)
 
     def _places(self) -> str:
-        """Digest of where the tiles are and of what types."""
+        """Digest of where the tiles are, of what types, and of their soil."""
         domain, found = self.domain, hashlib.sha256()
-        for values in (domain.latitude, domain.longitude):
+        for values in (domain.latitude, domain.longitude, *(domain.soil[name] for name in sorted(domain.soil))):
             found.update(np.round(np.asarray(values, dtype="<f8"), 6).tobytes())
-        for values in (domain.tile_cell, domain.tile_pft):
-            found.update(np.asarray(values, dtype="<i8").tobytes())
+        for values in (domain.tile_cell, domain.tile_pft, domain.tile_class):
+            if values is not None:
+                found.update(np.asarray(values, dtype="<i8").tobytes())
         return found.hexdigest()[:16]
 
     def _save(self, facts, arrays=None, name="checkpoint.nc"):
         began = time.perf_counter()
         self.parallel.barrier()
         began = self.clock.add("waiting", began)
+        self._sync()
+        arrays = dict(arrays or {})
+        if self.land is not None:
+            facts = facts | {"land_year": self.land.year, "land_last": self.land.last}
+            cells, tiles = self.land.arrays()
+            cells |= {f"now_{name}": values for name, values in self.land_now.items()}
+            arrays |= {f"land_cell_{name}": values[: self.n_own_cell] for name, values in cells.items()}
+            arrays |= {f"land_tile_{name}": values[: self.n_own_tile] for name, values in tiles.items()}
         if not self.idle:
             self.worst = np.maximum(self.worst, self.tiles.worst.max(axis=1))
         worst = np.max(self.parallel.allgather(self.worst), axis=0)
         facts = facts | {"totals": self.rows, "worst": worst.tolist(), "places": self._places()}
-        facts["soil_carbon"] = self.tiles.option("soil_carbon")
+        facts |= {name: self.tiles.option(name) for name in POOLS_OF}
         write_checkpoint(
             self.folder / name,
             self.parallel,
@@ -477,6 +522,55 @@ class Simulation:
             dict(sorted((arrays or {}).items())),
         )
         self.clock.add("output", began)
+
+    def _sync(self):
+        """The state of the tiles with area into that of all tiles."""
+        if self.members is None or self.idle:
+            return
+        state = self.tiles._unblock(self.tiles.state)
+        state[self.members] = self.work._unblock(self.work.state)
+        self.tiles.state = self.tiles._blocks(state)
+        self.tiles.worst[:, self.members] = np.maximum(self.tiles.worst[:, self.members], self.work.worst)
+
+    def _restore_land(self, checkpoint):
+        rank, prefix = self.parallel.rank, len("land_cell_")
+        cells = {name[prefix:]: checkpoint.array(name, self.limits[rank], self.limits[rank + 1])
+                 for name in checkpoint.names() if name.startswith("land_cell_")}  # fmt: skip
+        self.land_now = {name[4:]: cells.pop(name) for name in list(cells) if name.startswith("now_")}
+        facts = checkpoint.facts
+        if self.idle:
+            self.land.year = facts["land_year"]
+            return
+        area = checkpoint.array("land_tile_area", self.first_tile, self.last_tile)
+        self.land.restore(facts["land_year"], cells, {"area": area})
+        if self.land.last > facts["land_last"]:  # phases have got more years
+            self.land.check_tiles()
+
+    def _with_area(self):
+        """Advance from now on the tiles that have area."""
+        from concerto.simulation.spinup import some_tiles
+
+        if not self.idle:
+            self.members = self.land.members()
+            self.work = some_tiles(self.tiles, self.members)[0]
+
+    def _new_year(self, phase, year):
+        """1 January: land changes hands."""
+        from concerto.landuse.host import year_of
+
+        began, before = time.perf_counter(), self.land.year
+        self._sync()
+        wanted = year_of(self.config, phase, year)
+        if self.idle:
+            self.land.year = max(before, wanted)
+            self.land_now = {name: np.zeros(0) for name in loader.variables("cell")}
+        else:
+            days = int((np.datetime64(f"{year + 1:04d}-01-01") - np.datetime64(f"{year:04d}-01-01")).astype(int))
+            self.land_now = self.land.begin(self.tiles, wanted, days)
+        if wanted > before + 1:
+            self.notes.append(f"phase {phase.name}: land use of {before} to {wanted} acts at once, on 1 January {year}")
+        self._with_area()
+        self.clock.add("compute", began)
 
     def _save_end(self, phase, facts):
         """The state at the end of a phase, which is the checkpoint as well."""
@@ -578,6 +672,12 @@ class Simulation:
         done = position.get("done")
         if done is None or not len(done):
             done = np.zeros(self.n_own_tile, dtype="i1")
+        busy = self.own.tile_fraction[: self.n_own_tile] > 0.0
+        if self._land_use:  # tiles without area wait
+            done[~busy] = DONE
+            self._sync()
+            self.members, self.work = None, self.tiles  # after years, which advance their own
+        n_busy = int(busy.sum()) if self._land_use else self.n_own_tile
         if "checkpoint" in position:
             position["checkpoint"].close()
         call, saved, reasons = Call(self.parallel), time.monotonic(), []
@@ -616,7 +716,8 @@ class Simulation:
                     source = self.source.subset(slice(first_cell, last_cell))
                     native = source.read(group_days)
                     for a, b in outer:
-                        members = np.flatnonzero((self.own.tile_cell >= a) & (self.own.tile_cell < b))
+                        inside = (self.own.tile_cell >= a) & (self.own.tile_cell < b)
+                        members = np.flatnonzero(inside & (self.own.tile_fraction > 0.0))
                         if done[members].all():
                             bar(5 * n_step)
                             continue
@@ -677,12 +778,12 @@ class Simulation:
         if stop and left:
             self._save({"phase": k}, {"done": done})
             self.parallel.only_first(lambda: remove_pieces(self.folder))
-            raise Stopped(f"in phase {phase.name}, with {left} of {self.domain.n_tile} tiles to do")
+            raise Stopped(f"in phase {phase.name}, with {left} of {sum(self.parallel.allgather(n_busy))} tiles to do")
         self._save_end(phase, {"phase": k + 1})
         self.parallel.only_first(lambda: remove_pieces(self.folder))
         if stop and k + 1 < len(self.config.phases):
             raise Stopped(f"after phase {phase.name}")
-        counts = self.parallel.allgather((self.n_own_tile, int((done == DONE_NOT_CONVERGED).sum()), reasons[:3]))
+        counts = self.parallel.allgather((n_busy, int((done == DONE_NOT_CONVERGED).sum()), reasons[:3]))
         tiles, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
         if bad:
             self.notes += [reason for c in counts for reason in c[2] if reason not in self.notes][:5]
@@ -725,7 +826,17 @@ class Simulation:
                 scheme=self.tiles.option("soil_carbon"),
             )  # fmt: skip
         own = (_Totals("_mean", TOTALS_MEAN, "mean"), _Totals("_last", TOTALS_LAST, "last"))
-        accumulator = Accumulator(self.tiles, [*streams, *own])
+        if self._land_use:
+            from concerto.simulation.streams import Stream
+
+            stream = Stream("land_use", "year", tuple(loader.variables("cell")), "mean", "cell")
+            all_of = [p for p in self.config.phases if p.kind == "run"]
+            writers["land_use"] = StreamWriter(
+                self.folder, stream, self.domain, self.limits, self.parallel, self._attributes(phase),
+                self.tiles.time_step, format=self.config.output.format, start=_start(all_of[0]), end=_end(all_of[-1]),
+            )  # fmt: skip
+            self._with_area()
+        accumulator = Accumulator(self.work, [*streams, *own])
         waiting = {s.name: _Waiting() for s in streams}
         begin = np.datetime64(position.get("next") or start, "s")
         if position.get("next"):
@@ -743,6 +854,10 @@ class Simulation:
                     now = time.perf_counter()
                     forcing = ahead.result()
                     now = self.clock.add("input", now)
+                    if self._land_use and (str(days[0])[5:] == "01-01" or not self.land_now):
+                        self._new_year(phase, _year(days[0]))
+                        accumulator = Accumulator(self.work, [*streams, *own])
+                        now = time.perf_counter()
                     if number + 1 < len(chunks):
                         ahead = reader.submit(self._make, chunks[number + 1], climate, air)
                     finished = self._advance(accumulator, forcing, days)
@@ -752,6 +867,8 @@ class Simulation:
                     self._take(streams, finished, waiting, writers)
                     if "_mean" in finished:
                         self._year(phase, finished)
+                        if self._land_use:
+                            self._write_land(writers["land_use"], finished["_mean"])
                     due = self._due(saved)
                     if due:
                         saved = time.monotonic()
@@ -834,10 +951,33 @@ class Simulation:
         if not self.idle:
 
             def describe(tile, step):
+                tile = tile if self.members is None else self.members[tile]
                 return f"{self._place(tile)}, {first + step * np.timedelta64(int(self.tiles.time_step), 's')} UTC"
 
-            self.tiles.advance(forcing, ends, describe=describe, records=records)
-        return accumulator.collect(records)
+            self.work.advance(forcing, ends, describe=describe, records=records)
+        finished = accumulator.collect(records)
+        if self.members is not None:  # tiles without area count for nothing
+            for found in finished.values():
+                found.values = {name: self._of_all(values) for name, values in found.values.items()}
+        return finished
+
+    def _of_all(self, values):
+        """(record, tile with area, ...) -> (record, tile, ...), 0 where there is no area."""
+        out = np.zeros((len(values), self.tiles.n_tile, *values.shape[2:]))
+        out[:, self.members] = values
+        return out
+
+    def _write_land(self, writer, record):
+        """What land use did in the year that is over."""
+        began = time.perf_counter()
+        values = {name: v[None, : self.n_own_cell].astype(np.float32) for name, v in self.land_now.items()}
+        try:
+            with self._alone():
+                writer.write(str(_year(record.start[-1])), record.start[-1:], record.end[-1:], values)
+        except ConcertoError as error:
+            error.shared = True
+            raise
+        self.clock.add("output", began)
 
     def _place(self, tile) -> str:
         cell = self.own.tile_cell[tile]
@@ -851,6 +991,8 @@ class Simulation:
         from concerto.simulation.streams import to_cells, to_pfts
 
         if stream.per == "tile":
+            if self.members is not None:
+                values[:, self.own.tile_fraction <= 0.0] = np.nan
             return values[:, : self.n_own_tile]
         made = to_cells(values, self.own) if stream.per == "cell" else to_pfts(values, self.own)
         return made[:, : self.n_own_cell]
@@ -900,15 +1042,33 @@ class Simulation:
             columns = [to_cells((mean.values | last.values)[name][r : r + 1], self.own)[0] for name in names]
             mine = np.stack(columns, axis=1)[: self.n_own_cell]
             whole = self.parallel.gather_rows(mine)
+            land = self._land_totals(mean.end[r] - mean.start[r]) if self._land_use else {}
             if self.parallel.first:
                 area = self.domain.area * self.domain.land_fraction
                 seconds = float((mean.end[r] - mean.start[r]) / np.timedelta64(1, "s"))
                 found = {_total_unit(name)[0]: float(np.sum(values * area)) * _total_factor(name, seconds)
                          for name, values in zip(names, whole.T, strict=True)}  # fmt: skip
-                totals = Totals(self.folder, dict(map(_total_unit, names)), self.rows)
+                if self._land_use:
+                    found |= land
+                    found["net_uptake"] = found["nbp"] - land["fLuc"]
+                totals = Totals(self.folder, self._total_units(), self.rows)
                 totals.add({"time": _year(mean.start[r])} | found)
                 self.rows = totals.rows
         self.clock.add("output", began)
+
+    def _total_units(self) -> dict:
+        units = dict(map(_total_unit, (*TOTALS_MEAN, *TOTALS_LAST)))
+        return units | (LAND_TOTALS if self._land_use else {})
+
+    def _land_totals(self, span) -> dict:
+        """Emission and products of all cells on rank 0."""
+        seconds, out = float(span / np.timedelta64(1, "s")), {}
+        for name, factor in (("land_use_emission", seconds), ("product_carbon", 1.0)):
+            whole = self.parallel.gather_rows(self.land_now[name][: self.n_own_cell])
+            if self.parallel.first:
+                total = float(np.sum(whole * self.domain.area * self.domain.land_fraction))
+                out[_total_unit(name)[0]] = total * factor * 1e-12
+        return out
 
     def _due(self, saved) -> int:
         hours = self.config.checkpoint.hours
@@ -919,6 +1079,8 @@ class Simulation:
         facts, arrays = {"phase": k, "next": str(after), "open": {}, "waiting": {}, "streams": list(waiting)}, {}
         for name, (began, values) in accumulator.state().items():
             facts["open"][name] = str(began)
+            if self.members is not None:
+                values = self._of_all(values[None])[0]
             arrays[f"open_{name}"] = values[: self.n_own_tile]
         for name, wait in waiting.items():
             if not wait.start:
@@ -939,6 +1101,8 @@ class Simulation:
             values = checkpoint.array(f"open_{name}", *tiles)
             if self.idle:
                 values = np.zeros((self.tiles.n_tile, *values.shape[1:]))
+            elif self.members is not None:
+                values = values[self.members]
             found[name] = (began, values)
         accumulator.restore(found)
         for name, spans in facts.get("waiting", {}).items():
@@ -977,7 +1141,7 @@ class Simulation:
             "phases": {p["name"]: f"{p['result']}, {p['wall']:.1f} s" for p in self.phases},
         }
         if self.rows:
-            units_of = dict(map(_total_unit, (*TOTALS_MEAN, *TOTALS_LAST)))
+            units_of = self._total_units()
             last = self.rows[-1]
             summary[f"totals of {last[0]}"] = {
                 name: f"{value:.4g} {unit}" for (name, unit), value in zip(units_of.items(), last[1:], strict=True)
@@ -991,6 +1155,11 @@ class Simulation:
             name: f"{worst[k]:.1e} {unit} in a step"
             for k, (name, unit) in enumerate(zip(RESIDUALS, units, strict=True))
         }
+        for k, name in enumerate(RESIDUALS):
+            if worst[k] > NOT_CLOSED[k]:
+                self.notes.append(
+                    f"the budget of {name} did not close: {worst[k]:.1e} {units[k]} in a step; please report"
+                )
         if self._all_notes():
             summary["notes"] = self._all_notes()
         summary["output"] = str(self.folder)

@@ -145,24 +145,27 @@ def to_pfts(values, domain) -> np.ndarray:
     Parameters
     ----------
     values : array (record, tile) or (record, tile, layer), any unit
-    domain : Domain with ``tile_cell``, ``tile_pft``, ``n_cell``
+    domain : Domain with ``tile_cell``, ``tile_pft``, ``tile_fraction``, ``n_cell``
 
     Returns
     -------
-    array (record, cell, type[, layer]) of the same unit, float64; NaN where a cell has no tile of the type
-
-    Raises
-    ------
-    ConcertoError
-        If a cell has two tiles of one type.
+    array (record, cell, type[, layer]) of the same unit, float64; NaN where a cell has no area of the type
     """
     values = np.asarray(values, dtype=float)
     n_pft = len(loader.pft_names())
     place = np.asarray(domain.tile_cell, dtype=np.int64) * n_pft + np.asarray(domain.tile_pft)
-    if len(np.unique(place)) < len(place):
-        raise ConcertoError("a cell has two tiles of one plant type", hint="write this stream per tile")
     out = np.full((values.shape[0], domain.n_cell * n_pft, *values.shape[2:]), np.nan)
-    out[:, place] = values
+    area = np.asarray(domain.tile_fraction, dtype=float)
+    if len(np.unique(place)) == len(place):
+        there = area > 0.0
+        out[:, place[there]] = values[:, there]
+    else:  # several classes of land: the mean over the area, in the order of tiles
+        total = np.bincount(place, area, domain.n_cell * n_pft)
+        sums = np.zeros(out.shape)
+        weighted = values * area.reshape(1, -1, *(1,) * (values.ndim - 2))
+        np.add.at(sums, (slice(None), place), weighted)
+        there = total > 0.0
+        out[:, there] = sums[:, there] / total[there].reshape(1, -1, *(1,) * (values.ndim - 2))
     return out.reshape(values.shape[0], domain.n_cell, n_pft, *values.shape[2:])
 
 
@@ -170,7 +173,7 @@ def to_pfts(values, domain) -> np.ndarray:
 
 
 def _entry(name):
-    for kind in ("diagnostic", "state", "forcing"):
+    for kind in ("diagnostic", "state", "forcing", "cell"):
         if name in loader.variables(kind):
             return loader.variables(kind)[name]
     return None
@@ -318,15 +321,21 @@ def _fixed_variables(stream, domain, grid, scheme):
     names = loader.pft_names()
     fraction = np.asarray(domain.tile_fraction, dtype=float)
     share = "share of the cell's land without ice and open water"
+    land_class = getattr(domain, "tile_class", None)
+    then = "" if land_class is None else " at the start of the run"  # then land use changes it
     if rows == "tile":
         flags = {"flag_values": np.arange(len(names), dtype=np.int32), "flag_meanings": " ".join(names)}
         out["cell"] = _Fixed(at.astype(np.int32), ("tile",), {"long_name": "number of the cell, from 0", "units": "1"})
         out["pft"] = _Fixed(
             np.asarray(domain.tile_pft, dtype=np.int32), ("tile",), {"long_name": "plant functional type"} | flags
         )
-        out["fraction"] = _Fixed(fraction, ("tile",), {"long_name": f"{share} that the tile covers", "units": "1"})
+        words = {"long_name": f"{share} that the tile covers{then}", "units": "1"}
+        out["fraction"] = _Fixed(fraction, ("tile",), words)
+        if land_class is not None:
+            words = {"long_name": "class of land: primary 0, secondary from 1 by age, pasture, rangeland, crop, urban"}
+            out["land_class"] = _Fixed(np.asarray(land_class, dtype=np.int32), ("tile",), words | {"units": "1"})
         area = np.asarray(domain.area)[at] * np.asarray(domain.land_fraction)[at] * fraction
-        words = {"long_name": "area of the tile", "units": "m2"}
+        words = {"long_name": f"area of the tile{then}", "units": "m2"}
         out["tile_area"] = _Fixed(area, ("tile",), words)
     else:
         area, land = np.asarray(domain.area, dtype=float), 100.0 * np.asarray(domain.land_fraction, dtype=float)
@@ -336,6 +345,9 @@ def _fixed_variables(stream, domain, grid, scheme):
             lat, lon = np.radians(_bounds(domain.lat_bounds)), np.radians(_bounds(domain.lon_bounds))
             whole = RADIUS**2 * np.outer(np.abs(np.diff(np.sin(lat), axis=1)), np.abs(np.diff(lon, axis=1)))
             area, land = _on_grid(area, domain, whole), _on_grid(land, domain, 0.0)
+        names_of_places = getattr(domain, "facts", {}).get("name")
+        if not grid and names_of_places is not None:
+            out["name"] = _Fixed(np.array(names_of_places, dtype=object), where, {"long_name": "name of the place"})
         words = {"standard_name": "cell_area", "long_name": "area of the whole grid cell", "units": "m2"}
         out["areacella"] = _Fixed(area, where, words | {"cell_methods": "area: sum"})
         words = {"standard_name": "land_area_fraction", "units": "%", "cell_methods": "area: mean"}
@@ -349,7 +361,7 @@ def _fixed_variables(stream, domain, grid, scheme):
         shares = to_pfts(fraction[None], domain)[0].T
         shares = np.where(np.isnan(shares), 0.0, shares)
         shares = _on_grid(shares, domain, 0.0) if grid else shares
-        words = {"long_name": f"{share} that the plant type covers", "units": "1"}
+        words = {"long_name": f"{share} that the plant type covers{then}", "units": "1"}
         out["pft_fraction"] = _Fixed(shares, ("pft", "lat", "lon") if grid else ("pft", "cell"), words)
     for name in stream.variables:
         entry = _entry(name)

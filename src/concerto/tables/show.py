@@ -12,7 +12,7 @@ from concerto.tables import loader
 def _find(entries, pattern):
     """Entries whose name or meaning contains the pattern; an error with the nearest name if none does."""
     word = pattern.lower()
-    found = [e for e in entries if word in e.name.lower() or word in e.long_name.lower()]
+    found = [e for e in entries if any(word in text.lower() for text in (e.name, e.long_name, e.cmip or ""))]
     if not found:
         near = get_close_matches(pattern, [e.name for e in entries], n=1)
         raise ConcertoError(
@@ -48,7 +48,7 @@ def _bounds(entry):
 
 def show_variables(pattern: str, as_json: bool = False) -> None:
     """Print the variables that match."""
-    everything = [e for kind in ("forcing", "state", "diagnostic") for e in loader.variables(kind).values()]
+    everything = [e for kind in ("forcing", "state", "diagnostic", "cell") for e in loader.variables(kind).values()]
     found = _find(everything, pattern)
     if as_json:
         keys = ("name", "kind", "units", "long_name", "layers", "n_layer")
