@@ -214,7 +214,7 @@ def main(folder):
     for name, rows in tables.items():
         print(f"\n{name}\n{rows}")
         found = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.S)
-        text = found.sub(lambda _, rows=rows: rows + "\n", text)
+        text = found.sub(lambda _, rows=rows: rows + "\n", text, count=1)
     PAGE.write_text(text)
 
 
