@@ -30,17 +30,6 @@ PROCESSES = ("burning", "slash", "regrowth", "soil", "products")
 #: Types of transition with `types="groups"`.
 TYPES = ("clearing", "abandonment", "rotation", "natural", "shifting", "harvest")
 _BOXED = {"slash": 0, "regrowth": 1, "soil": 2}  # processes that pass through vegetation, litter and soil
-_RECEIVERS = {  # rules of Ma et al. (2020) as coded in FATES: crop, pasture, rangeland; 1 all donors, 2 natural donors
-    1: (1, 1, 2),
-    2: (1, 2, 2),
-    3: (1, 1, 1),
-    4: (1, 1, 0),
-    5: (1, 0, 1),
-    6: (1, 0, 0),
-    7: (0, 1, 1),
-    8: (0, 1, 0),
-    9: (0, 0, 1),
-}
 
 
 @dataclass(frozen=True)
@@ -218,13 +207,9 @@ def clearing_matrix(rule=4):
     `rule` 1 to 9 is that of Ma et al. (2020) as coded in FATES; towns always clear, abandonment kills crops only.
     Primary to secondary land (by harvest) does not clear: the wood taken is counted as harvest.
     """
-    if rule not in _RECEIVERS:
-        raise ConcertoError(f"Bookkeeping: unknown clearing rule {rule!r}.", hint="Use 1 to 9.")
-    clear = np.zeros((6, 6))
-    for receiver, who in zip(("crop", "pasture", "rangeland"), _RECEIVERS[rule], strict=True):
-        donors = range(6) if who == 1 else (0, 1) if who == 2 else ()
-        clear[list(donors), KINDS.index(receiver)] = 1.0
-    clear[:, KINDS.index("urban")] = 1.0
+    from concerto.landuse.transitions import clears
+
+    clear = clears(rule).astype(float)
     clear[KINDS.index("crop"), :] = 1.0
     np.fill_diagonal(clear, 0.0)
     return clear

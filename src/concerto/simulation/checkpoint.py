@@ -18,6 +18,7 @@ import numpy as np
 
 from concerto import __version__
 from concerto.errors import ConcertoError
+from concerto.simulation.output import publish
 from concerto.tables import loader
 
 MARK = "concerto checkpoint"
@@ -66,7 +67,7 @@ def _write_checkpoint(path, parallel, tiles, facts, arrays):
         if data is not None:
             data.close()
             data = None
-            _finish(part, path)
+            publish(part, path)
     except (OSError, RuntimeError) as error:  # netCDF4 reports a full disk as RuntimeError
         _drop(data, part)
         words = getattr(error, "strerror", None) or str(error).removeprefix("NetCDF: ")
@@ -88,19 +89,6 @@ def _drop(data, part):
     part.unlink(missing_ok=True)
 
 
-def _finish(part, path):
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    except OSError:
-        pass
-    finally:
-        os.close(folder)
-
-
 def second_name(path, name) -> None:
     """Give a complete file a second name, in place of what has that name; a copy where there are no links."""
     part = name.with_name(name.name + ".part")
@@ -112,7 +100,7 @@ def second_name(path, name) -> None:
             os.link(path, part)
         except OSError:
             shutil.copyfile(path, part)
-        _finish(part, name)
+        publish(part, name)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise ConcertoError(
@@ -184,7 +172,7 @@ def write_piece(folder, rank: int, phase: str, tile, state, done) -> None:
     try:
         with open(part, "wb") as file:
             np.savez(file, phase=np.array(phase), tile=tile, state=state, done=done)
-        _finish(part, path)
+        publish(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise ConcertoError(

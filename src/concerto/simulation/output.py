@@ -178,3 +178,20 @@ def write(ds, path) -> None:
     except BaseException:  # interrupted: leave nothing half-written behind
         part.unlink(missing_ok=True)
         raise
+
+
+def publish(part, path) -> None:
+    """Give a finished file its name, once it is on the disk; the new name too survives a power cut where it can."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(folder)
+    except OSError:
+        pass
+    finally:
+        os.close(folder)

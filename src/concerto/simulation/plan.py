@@ -83,13 +83,8 @@ def _years_of_work(phase) -> float:
     return 1.0 + years * (SHARE_OF_ROUNDS * rounds + SLOW_CYCLES * SLOW_SHARE)
 
 
-def outputs() -> dict:
-    """Entries of the tables that can be written."""
-    return loader.variables("diagnostic") | loader.variables("state") | loader.variables("forcing")
-
-
 def _output_columns(simulation) -> int:
-    entries = outputs()
+    entries = loader.outputs()
     return sum(entries[name].n_layer for stream in simulation._streams() for name in stream.variables)
 
 
@@ -98,7 +93,7 @@ RECORDS = {"day": 365.25, "month": 12.0, "year": 1.0}
 
 def output_bytes_per_year(simulation) -> float:
     """Size of the output of a year, bytes, compressed."""
-    entries = outputs()
+    entries = loader.outputs()
     domain, total = simulation.domain, 0.0
     units = {"cell": domain.n_cell, "pft": 17 * domain.n_cell, "tile": domain.n_tile}
     for stream in simulation._streams():

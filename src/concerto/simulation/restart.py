@@ -8,7 +8,6 @@ does not fit in one sentence.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -140,7 +139,7 @@ def write_restart(path, tiles, weights, time_utc, *, configuration=None, converg
     --------
     >>> write_restart("state.nc", run.tiles, run.weights, "2008-01-01")  # doctest: +SKIP
     """
-    from concerto.simulation.output import _history, check_target
+    from concerto.simulation.output import _history, check_target, publish
 
     path = check_target(path)
     weights = np.asarray(weights, dtype=float)
@@ -181,10 +180,7 @@ def write_restart(path, tiles, weights, time_utc, *, configuration=None, converg
     }
     try:
         _write(part, tiles, weights, time, states, changed, scheme, converged, facts)
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
+        publish(part, path)
     except (OSError, RuntimeError) as error:  # netCDF4 reports a full disk as RuntimeError
         part.unlink(missing_ok=True)
         words = getattr(error, "strerror", None) or error
@@ -195,20 +191,6 @@ def write_restart(path, tiles, weights, time_utc, *, configuration=None, converg
         part.unlink(missing_ok=True)
         raise
     return path
-
-
-def _sync_folder(folder):
-    """The new name too survives a power cut (where the system can do that)."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 def _write(part, tiles, weights, time, states, changed, scheme, converged, facts):

@@ -39,7 +39,6 @@ from concerto.tables import loader
 STOP, SAVE = 2, 1  # what a rank asks of all
 ZONES = (45.0, 0.0, -45.0)  # latitudes in the three zones of Delta14C, north to south
 STOPPED = 75  # exit code of a run that was asked to stop and can go on
-YEAR = 31557600.0
 REFERENCE_HEIGHT = 10.0  # m, of gridded forcing that does not say
 SOIL_CELLS = 64  # most cells that are spun up together
 PIECE_HOURS = 0.25  # between pieces of a spin-up, where checkpoint.hours does not say otherwise
@@ -654,7 +653,7 @@ class Simulation:
 
     def _records_of_day(self, per_day) -> int:
         """Values of a tile in the records of a day."""
-        entries = loader.variables("diagnostic") | loader.variables("state") | loader.variables("forcing")
+        entries = loader.outputs()
         many = {"step": per_day, "day": 1}
         return sum(many.get(s.frequency, 0) * sum(entries[v].n_layer for v in s.variables) for s in self._streams())
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from concerto.errors import ConcertoError
-from concerto.simulation.output import FILL, attributes, soil_interfaces
+from concerto.simulation.output import FILL, attributes, publish, soil_interfaces
 from concerto.tables import loader
 
 FREQUENCIES = {"step": "s", "day": "D", "month": "M", "year": "Y"}
@@ -623,7 +623,7 @@ class StreamWriter:
                 closed = self._catch(path, closing.close)
                 error = error or closed
             if self.first and error is None:
-                error = self._catch(path, lambda: _publish(part, path))
+                error = self._catch(path, lambda: publish(part, path))
         finally:
             if data is not None:  # interrupted
                 data.close()
@@ -890,16 +890,6 @@ def _json(words):
     return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in words.items()}
 
 
-def _publish(part, path):
-    """Give a finished file its name, once it is on the disk."""
-    from concerto.simulation.restart import _sync_folder
-
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    _sync_folder(path.parent)
-
-
 # --- reading
 
 
@@ -1061,7 +1051,7 @@ class Totals:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(text.getvalue(), encoding="utf-8")
-            _publish(part, self.path)
+            publish(part, self.path)
         except OSError as error:
             raise ConcertoError(f"{self.path} could not be written: {error.strerror or error}", hint=ADVICE) from None
         finally:

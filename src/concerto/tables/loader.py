@@ -77,6 +77,11 @@ def variables(kind: str) -> dict[str, Entry]:
     return out
 
 
+def outputs() -> dict[str, Entry]:
+    """Everything that output streams can hold, of each tile."""
+    return variables("diagnostic") | variables("state") | variables("forcing")
+
+
 def columns(kind: str) -> int:
     """Number of columns of one kind."""
     last = list((parameters() if kind == "parameter" else variables(kind)).values())[-1]
