@@ -15,7 +15,7 @@ from concerto.simulation.forcing import end_of_day, forcing_array
 from concerto.simulation.progress import print_summary, progress
 from concerto.simulation.site import home_temperature
 from concerto.simulation.spinup import spin_up_tiles
-from concerto.simulation.tiles import RESIDUALS, Tiles
+from concerto.simulation.tiles import Tiles, residual_words
 from concerto.tables import loader
 
 SELECT = ("gpp", "ra", "rh", "nee", "latent_heat", "sensible_heat", "net_radiation", "evapotranspiration", "leaf_area",
@@ -92,16 +92,12 @@ def run_demo(years: int = 1, threads: int = 1, quiet: bool = True):
     for name, values in results.items():
         out_name, found = attributes(name)
         variables[out_name] = (("time", "site"), values @ share.T, found)
-    worst = {
-        name: f"{tiles.worst[k].max():.1e} {unit} in a step"
-        for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2"), strict=True))
-    }
     summary = {
         "title": f"{len(words)} reference sites, {tiles.n_tile} tiles, "
         f"{years} year{'s' if years > 1 else ''} of generated weather",
         "spin-up": state["state"],
         "wall time": f"weather {made - began:.1f} s, spin-up {spun - made:.1f} s, run {finished - spun:.1f} s",
-        "worst residual": worst,
+        "worst residual": residual_words(tiles.worst),
     }
     ds = xr.Dataset(
         variables,

@@ -33,7 +33,7 @@ from concerto.simulation.checkpoint import (
     write_piece,
 )
 from concerto.simulation.parallel import Call, Flag, Parallel
-from concerto.simulation.tiles import RESIDUALS, Tiles
+from concerto.simulation.tiles import RESIDUALS, Tiles, residual_words
 from concerto.tables import loader
 
 STOP, SAVE = 2, 1  # what a rank asks of all
@@ -1134,7 +1134,6 @@ class Simulation:
 
     def _summary(self, worst):
         domain, config = self.domain, self.config
-        units = ("kg m-2", "W m-2", "kg m-2", "kg m-2")
         summary = {
             "title": f"{config.title}: {domain.n_cell} cells, {domain.n_tile} tiles, {self.parallel.size} rank(s)",
             "phases": {p["name"]: f"{p['result']}, {p['wall']:.1f} s" for p in self.phases},
@@ -1150,15 +1149,10 @@ class Simulation:
         summary["wall time"] = ", ".join(
             f"{name} {100 * sum(rank[name] for rank in shares) / total:.1f} %" for name in self.clock.seconds
         )
-        summary["worst residual"] = {
-            name: f"{worst[k]:.1e} {unit} in a step"
-            for k, (name, unit) in enumerate(zip(RESIDUALS, units, strict=True))
-        }
-        for k, name in enumerate(RESIDUALS):
+        summary["worst residual"] = residual_words(worst)
+        for k, (name, unit) in enumerate(RESIDUALS.items()):
             if worst[k] > NOT_CLOSED[k]:
-                self.notes.append(
-                    f"the budget of {name} did not close: {worst[k]:.1e} {units[k]} in a step; please report"
-                )
+                self.notes.append(f"the budget of {name} did not close: {worst[k]:.1e} {unit} in a step; please report")
         if self._all_notes():
             summary["notes"] = self._all_notes()
         summary["output"] = str(self.folder)

@@ -13,7 +13,7 @@ from concerto import __version__
 from concerto.errors import ConcertoError
 from concerto.simulation.forcing import end_of_day, forcing_array
 from concerto.simulation.progress import progress
-from concerto.simulation.tiles import RESIDUALS, Tiles
+from concerto.simulation.tiles import Tiles, residual_words
 from concerto.tables import loader
 
 # What a site run writes: forcing first, then fluxes and states.
@@ -227,10 +227,7 @@ class SiteRun:
             },
             **self._harvest(results),
             "fluxes": fluxes,
-            "worst residual": {
-                name: f"{self.tiles.worst[k].max():.1e} {unit} in a step"
-                for k, (name, unit) in enumerate(zip(RESIDUALS, ("kg m-2", "W m-2", "kg m-2", "kg m-2"), strict=True))
-            },
+            "worst residual": residual_words(self.tiles.worst),
             "input": list(self.site.report),
         }
 

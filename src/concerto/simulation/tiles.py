@@ -10,12 +10,14 @@ from concerto import _core
 from concerto.errors import ConcertoError
 from concerto.tables import loader
 
-RESIDUALS = (
-    "water",
-    "energy",
-    "carbon",
-    "nitrogen",
-)  # the order of the rows of ``worst``: kg m-2, W m-2, kg m-2, kg m-2
+# The rows of ``worst``, in their order, with their units
+RESIDUALS = {"water": "kg m-2", "energy": "W m-2", "carbon": "kg m-2", "nitrogen": "kg m-2"}
+
+
+def residual_words(worst) -> dict[str, str]:
+    """The largest residual of each budget in words, from ``worst`` (row,) or (row, tile)."""
+    largest = np.reshape(worst, (len(RESIDUALS), -1)).max(axis=1)
+    return {name: f"{largest[k]:.1e} {unit} in a step" for k, (name, unit) in enumerate(RESIDUALS.items())}
 
 
 LARGEST_BLOCK = 240

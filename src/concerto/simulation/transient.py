@@ -22,7 +22,7 @@ from concerto.simulation.progress import progress
 from concerto.simulation.restart import ContinuedRun, write_site_restart
 from concerto.simulation.site import SiteRun, open_site
 from concerto.simulation.spinup import spin_up_tiles
-from concerto.simulation.tiles import RESIDUALS
+from concerto.simulation.tiles import residual_words
 from concerto.tables import loader
 
 PLANT_POOLS = ("labile", "leaf", "fine_root", "sapwood", "heartwood", "seed")
@@ -754,10 +754,7 @@ def _summary(run, annual, series, history, disturbed, words, notes, seconds):
         "wall time": f"equilibrium {seconds[0]:.1f} s, history {seconds[1]:.1f} s, record {seconds[2]:.1f} s",
         "mean fluxes": run.summary["mean fluxes"],
         "fluxes": run.summary["fluxes"],
-        "worst residual": {
-            name: f"{run.tiles.worst[k].max():.1e} {'W m-2' if name == 'energy' else 'kg m-2'} in a step of all years"
-            for k, name in enumerate(RESIDUALS)
-        },
+        "worst residual": {name: f"{w} of all years" for name, w in residual_words(run.tiles.worst).items()},
     }
     if "warming" in series:
         summary["climate"] += f", with the anomalies of {series['warming'].source}"
