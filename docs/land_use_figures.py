@@ -1,9 +1,12 @@
-"""Figures and tables of docs/land-use.md, from the examples themselves: python docs/land_use_figures.py [folder]
+"""Figures and tables of docs/land-use.md, from the examples: python docs/land_use_figures.py [folder] [--quick]
 
-Runs examples/land_use (about eight minutes on one core) into the folder, by default build/land_use; runs that are there
-are not repeated. Tables are put between the marks of docs/land-use.md.
+Runs examples/land_use (about eight minutes on one core) into the folder, by default build/land_use. What is complete
+there is not repeated, and what was interrupted goes on from its checkpoint. Tables are put between the marks of
+docs/land-use.md. With --quick (two minutes) runs have twelve years and figures and page go into the folder: to see that
+everything works.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -24,15 +27,15 @@ PERIODS = ((1902, 1950), (1951, 1990), (1991, 2005), (2006, 2020))
 ABOVE, CARBON = 0.75, 0.47  # shares: above ground of biomass, carbon of dry matter (assumed)
 
 
-def commands():
-    """Runs: name -> words after `concerto run`, those of the comments of the examples."""
+def commands(quick=False):
+    """Runs: name -> words after `concerto run`, those of the comments of the examples; ``quick``: of twelve years."""
     table = "land_use={source: table, files: {table: history.csv}, secondary: single, years: [1901, 2020]}"
     history = ["history.yaml", "domain.resolution=10", "domain.most_tiles=3", table, "forcing={source: embedded}",
                "model.time_step=10800"]  # fmt: skip
     phase = "name: history, kind: run, years: [1901, 2020], climate: {cycle: [1901, 1910]}, land_use: {fixed: 1901}"
     held = f"phases=[{{{phase}}}]"
     cut = "cut_and_regrow.yaml"
-    return {
+    out = {
         "regrow": [cut],
         "pasture": [cut, "land_use.idealised={kind: deforest, years: [2001, 2001]}"],
         "control": [cut, "land_use.idealised={kind: deforest, years: [2001, 2001], fraction: 0}"],
@@ -42,14 +45,25 @@ def commands():
         "afforestation": ["afforestation.yaml"],
         "no_afforestation": ["no_afforestation.yaml", "initial_state={folder}/afforestation/state_equilibrium.nc"],
     }
+    if quick:
+        for words in out.values():
+            short = {cut: "regrowth.years=[2000, 2011]", "history.yaml": "history.years=[1901, 1912]"}
+            words.append(f"phases.{short.get(words[0], 'change.years=[1900, 1911]')}")
+    return out
 
 
-def make(folder):
-    """Run what is not there."""
-    for name, (file, *words) in commands().items():
-        if (folder / name / "run.json").is_file():
+def complete(folder):
+    """Whether a run has come to its end."""
+    facts = folder / "run.json"
+    return facts.is_file() and json.loads(facts.read_text()).get("state") == "complete"
+
+
+def make(folder, quick=False):
+    """Run what is not there or not complete."""
+    for name, (file, *words) in commands(quick).items():
+        if complete(folder / name):
             continue
-        print("run", name)
+        print("run", name, flush=True)
         sets = [part for word in words for part in ("--set", word.replace("{folder}", str(folder)))]
         subprocess.run(
             [sys.executable, "-m", "concerto", "run", EXAMPLES / file, "--out", folder / name, *sets],
@@ -59,6 +73,11 @@ def make(folder):
 
 def write(name, svg):
     (IMAGES / f"land_use_{name}.svg").write_text(svg)
+
+
+def at(values, k):
+    """Value of year k, or the last one of a quick run."""
+    return values[min(k, len(values) - 1)]
 
 
 def table(head, rows):
@@ -97,8 +116,8 @@ def clearing(folder):
     rows = []
     for k, place in enumerate(PLACES):
         first = [before[v][:10, k].mean() for v in ("cVeg", "cLitter", "cSoil")]
-        at = [lost[t, k] for t in (1, 10, 50)]
-        rows.append([place, *(number(v, 1) for v in first), *(f"{number(v, 1)} ({v / lost[-1, k]:.0%})" for v in at),
+        then = [at(lost, t)[k] for t in (1, 10, 50)]
+        rows.append([place, *(number(v, 1) for v in first), *(f"{number(v, 1)} ({v / lost[-1, k]:.0%})" for v in then),
                      number(lost[-1, k], 1), f"{lost[-1, k] / sum(first):.0%}"])  # fmt: skip
     head = ["forest", "vegetation", "litter", "soil", "lost after 1 yr", "10 yr", "50 yr", "100 yr", "of all carbon"]
     return table(head, rows)
@@ -122,9 +141,9 @@ def regrowth(folder):
     for k, place in enumerate(PLACES):
         share = cut[1:, k] / old[k]
         there = np.flatnonzero(share >= 0.9)
-        rows.append([place, number(old[k] * tonnes, 0), *(f"{share[t - 1]:.0%}" for t in (10, 20, 50, 100)),
-                     number(cut[20, k] * tonnes, 0), f"{there[0] + 1}" if len(there) else "> 100",
-                     number(fallow[40, k] * tonnes, 0)])  # fmt: skip
+        rows.append([place, number(old[k] * tonnes, 0), *(f"{at(share, t - 1):.0%}" for t in (10, 20, 50, 100)),
+                     number(at(cut, 20)[k] * tonnes, 0), f"{there[0] + 1}" if len(there) else "> 100",
+                     number(at(fallow, 40)[k] * tonnes, 0)])  # fmt: skip
     head = ["forest", "old growth, Mg ha⁻¹", "10 yr", "20 yr", "50 yr", "100 yr", "after 20 yr, Mg ha⁻¹",
             "90 % after, yr", "20 yr after pasture, Mg ha⁻¹"]  # fmt: skip
     return table(head, rows)
@@ -148,7 +167,8 @@ def history(folder):
 
     def row(name, values):
         values = np.asarray(values)[-len(year) :]
-        return [name, *(number(values[(year >= a) & (year <= b)].mean()) for a, b in PERIODS)]
+        return [name, *(number(values[chosen].mean()) if (chosen := (year >= a) & (year <= b)).any() else "–"
+                        for a, b in PERIODS)]  # fmt: skip
 
     flux = s3.flux
     rows = [
@@ -196,7 +216,7 @@ def afforestation(folder):
     write("afforestation", lu.curves(year, panels, ""))
     rows = []
     digits = {"lai": 1, "evspsbl": 0, "rsus": 1, "rns": 1, "hfls": 1, "hfss": 1}
-    for k in (20, 40, 60, 80, 100):
+    for k in [k for k in (20, 40, 60, 80, 100) if k < len(year)] or [len(year) - 1]:
         means = (number(change[name][k - 9 : k + 1].mean(), d) for name, d in digits.items())
         rows.append([year[k], number(gained[k]), number(gained[k] * 1e12 / max(forest[k], 1.0), 1), *means])
     head = ["year", "carbon, PgC", "kgC m⁻²", "LAI", "evaporation, mm yr⁻¹", "reflected, W m⁻²", "net radiation",
@@ -204,19 +224,26 @@ def afforestation(folder):
     return table(head, rows)
 
 
-def main(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    IMAGES.mkdir(exist_ok=True)
-    make(folder)
+def main(folder, quick=False):
+    global IMAGES, PAGE
+    page = PAGE.read_text()
+    if quick:
+        IMAGES, PAGE = folder / "images", folder / PAGE.name
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    make(folder, quick)
     tables = {"clearing": clearing(folder), "regrowth": regrowth(folder), "afforestation": afforestation(folder)}
     tables["eluc"], tables["budget"] = history(folder)
-    text = PAGE.read_text()
+    text = page
     for name, rows in tables.items():
         print(f"\n{name}\n{rows}")
         found = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.S)
-        text = found.sub(lambda _, rows=rows: rows + "\n", text, count=1)
+        text, times = found.subn(lambda _, rows=rows: rows + "\n", text, count=1)
+        if not times:
+            sys.exit(f"{PAGE} has no marks for the table {name}")
     PAGE.write_text(text)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "land_use").absolute())
+    words = [word for word in sys.argv[1:] if word != "--quick"]
+    default = ROOT / "build" / ("land_use_quick" if "--quick" in sys.argv else "land_use")
+    main(Path(words[0] if words else default).absolute(), "--quick" in sys.argv)

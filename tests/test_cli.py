@@ -119,6 +119,14 @@ def test_a_mistake_gets_one_sentence_and_code_2(mistake, concerto, tower, run_fi
     assert sorted(os.listdir(tmp_path)) == ["empty"]
 
 
+def test_under_a_launcher_one_rank_writes_the_page(concerto, run_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    page = tmp_path / "page.html"
+    assert concerto("report", run_file, "--out", page) == (0, "", "") and not page.exists()
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    assert concerto("report", run_file, "--out", page)[0] == 0 and page.exists()
+
+
 def test_a_bug_is_reported_in_one_line_and_with_its_place_on_demand(concerto, monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("two\nlines")

@@ -251,6 +251,7 @@ def test_the_digest_follows_what_alters_results(read):
 
 def test_groups_hold_every_variable_with_a_cmip_name_once():
     options = {"nitrogen": "cn", "crops": "calendar", "plant_hydraulics": "on"}
+    options |= {"grazing": "livestock", "irrigation": "demand"}
     groups = [stream_variables([group], options) for group in ("carbon", "water", "energy", "nitrogen")]
     together = [name for group in groups for name in group]
     assert sorted(together) == sorted(stream_variables(["all"], options)) and len(set(together)) == len(together)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.release  # Python around the core; the core itself is r
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
-FILES = ("CRUJRA", "ERA5_LAND", "LAND_COVER", "SOIL", "ALMA", "LUH2")
+FILES = ("CRUJRA", "ERA5_LAND", "GSWP3", "LAND_COVER", "SOIL", "ALMA", "LUH2")
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,8 @@ def by_name(path):
     return path.relative_to(ROOT / "examples").as_posix()
 
 
-def test_there_are_examples_of_a_globe_a_region_land_use_and_the_trendy_experiments():
-    assert {path.parent.name for path in EXAMPLES} == {"globe", "region", "land_use", "trendy"}
+def test_there_are_examples_of_a_globe_a_region_land_use_and_the_experiments_of_trendy_and_lumip():
+    assert {path.parent.name for path in EXAMPLES} == {"globe", "region", "land_use", "trendy", "lumip"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_name)

@@ -159,6 +159,142 @@ def test_figures_say_what_they_show(runs):
     result = lu.beside_bookkeeping(held, changed, lu.history_of(changed))
     assert "bookkeeping" in texts(lu.comparison(result))
     assert lu.flow_diagram(np.zeros((6, 6))) is None  # nothing moved
+    assert lu.tiles_map(changed) is None  # three tiles in each cell
+    changed.domain.tile_cell[-1] = 0
+    assert "Tiles of a cell, 9 in all" in texts(lu.tiles_map(changed))
+
+
+def test_farm_harvest_that_enters_products_has_not_left_the_land_yet(runs):
+    _, changed = runs
+    before = changed.uptake.copy()
+    changed.flux[lu.FARM] = np.full_like(before, 0.2)
+    np.testing.assert_allclose(changed.uptake, before + 0.2)
+    assert "farm harvest kept in products" in texts(lu.uptake_attribution(changed))
+
+
+# --- tables
+
+
+def test_parts_of_the_emission_sum_to_it(runs):
+    held, changed = runs
+    alone, both = lu.parts_of(changed), lu.parts_of(changed, held)
+    # the files have double precision: round-off of numbers below 1
+    np.testing.assert_allclose(sum(alone.values()), changed.flux["fLuc"], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(sum(both.values()), lu.eluc(held, changed), rtol=0, atol=1e-15)
+    for run in runs:
+        run.flux[lu.FARM] = np.full_like(run.nbp, 0.3 if run is changed else 0.1)
+    np.testing.assert_allclose(sum(lu.parts_of(changed, held).values()), lu.eluc(held, changed), rtol=0, atol=1e-15)
+
+
+def test_budgets_of_runs_and_of_bookkeeping_close(runs):
+    held, changed = runs
+    tables = lu.budgets(changed, held, "boxes", lu.history_of(changed))
+    assert list(tables) == ["runs", "bookkeeping", "bookkeeping transient", "bookkeeping by transition"]
+    result = lu.beside_bookkeeping(held, changed, lu.history_of(changed))
+    scale = np.abs(result["factorial"]).max()
+    for name, whole in (("runs", result["factorial"]), ("bookkeeping", result["bookkeeping"]),
+                        ("bookkeeping transient", result["transient"]),
+                        ("bookkeeping by transition", result["bookkeeping"])):  # fmt: skip
+        found = tables[name].net.sel(region="all").sum("component")
+        assert np.array_equal(found.year, result["year"])
+        # sums over cells and components: round-off
+        assert np.abs(found - whole).max() < 1e-14 * max(scale, 1.0), name
+        assert list(tables[name].region.values) == ["South America", "all"]
+    lost = tables["runs"].net.sel(region="all", component="lost_sinks")
+    assert np.abs(lost - result["minus_lasc"]).max() < 1e-14
+    pairs = lu.budgets(changed, held, history=lu.history_of(changed), types="pairs")
+    assert list(pairs["bookkeeping by transition"].component.values) == ["primary>pasture"]
+    assert list(lu.budgets(changed)) == ["runs"]
+
+
+def test_files_of_the_budget_say_what_is_missing(runs, tmp_path):
+    held, changed = runs
+    paths, notes = lu.budget_files(changed.folder, tmp_path / "alone")
+    assert [p.name for p in paths] == ["land_use_budget.csv", "land_use_budget_runs.nc"] and "ELUC" in notes[0]
+    paths, notes = lu.budget_files(changed.folder, tmp_path / "both", without=held.folder)  # idealised: needs no file
+    assert len(paths) == 5 and not notes
+    assert all(p.is_file() for p in paths)
+    import xarray as xr
+
+    tiles = held.folder / f"tiles_{FIRST}.nc"
+    with xr.open_dataset(tiles) as ds:
+        later = ds.isel(time=slice(2, None)).load()
+    later.to_netcdf(tiles)
+    paths, notes = lu.budget_files(changed.folder, tmp_path / "later", without=held.folder)
+    assert len(paths) == 2 and "each year from 2000 to 2006" in notes[0]
+    tiles.unlink()
+    paths, notes = lu.budget_files(changed.folder, tmp_path / "less", without=held.folder)
+    assert len(paths) == 2 and "No bookkeeping" in notes[0]
+    assert ",land," in paths[0].read_text()
+
+
+def test_a_history_of_files_is_followed_only_where_their_folder_is_named(runs, tmp_path):
+    held, changed = runs
+    section = changed.facts["configuration"]["land_use"]
+    section.pop("idealised")
+    section |= {"source": "table", "files": {"table": "history.csv"}}
+    for run in runs:
+        (run.folder / "run.json").write_text(json.dumps(changed.facts))
+    assert lu.history_or_none(changed) is None
+    notes = []
+    assert lu.history_or_none(changed, tmp_path, notes) is None and "history.csv" in notes[0]
+    (tmp_path / "history.csv").write_text("year,from,to,fraction\n2001,primary,pasture,0.1\n")
+    assert lu.history_or_none(changed, tmp_path) is not None
+    _, notes = lu.budget_files(changed.folder, tmp_path / "out", without=held.folder)
+    assert "folder of the configuration" in notes[0]
+
+
+def test_the_command_writes_tables_and_figures(runs, tmp_path, monkeypatch, capsys):
+    from concerto import cli
+
+    held, changed = runs
+    words = ["land-use", changed.folder, "--without", held.folder, "--out", tmp_path / "out", "--regions", "boxes"]
+    monkeypatch.setattr("sys.argv", ["concerto", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    found = capsys.readouterr().out.split()
+    assert len(found) == 9 and all(name in " ".join(found) for name in ("budget.csv", "map.svg", "uptake.svg"))
+    assert "South America" in (tmp_path / "out" / "land_use_budget.csv").read_text()
+
+
+# --- the page
+
+
+def with_weather(folder):
+    """Monthly photosynthesis, so that there is something beside land use on the page."""
+    import xarray as xr
+
+    with xr.open_dataset(folder / f"annual_{FIRST}.nc") as ds:
+        ds = ds.load()
+    ds["gpp"] = xr.full_like(ds["nbp"], 3e-8).where(ds["nbp"].notnull()).assign_attrs(units="kg m-2 s-1")
+    encoding = {v: {"units": "seconds since 2000-01-01"} for v in ("time", "time_bnds")}
+    ds.to_netcdf(folder / f"annual_{FIRST}.nc", encoding=encoding)
+
+
+def test_the_page_of_a_run_shows_its_land_use(runs, tmp_path, monkeypatch):
+    from concerto.evaluation import maps
+    from concerto.evaluation.globe_report import write_globe_report
+
+    for name in ("map_grid", "type_maps", "biome_ranges", "zonal_means", "hovmoeller", "total_series"):
+        monkeypatch.setattr(maps, name, lambda *a, **k: None)  # drawn in other tests
+    held, changed = runs
+    for run in runs:
+        with_weather(run.folder)
+    page = write_globe_report(tmp_path / "both.html", changed.folder, without=held.folder).read_text()
+    for name in ("map", "area", "flows", "uptake"):
+        assert f'id="land_use_{name}"' in page
+    for words in ("<h2>Land use</h2>", "Emission by what gives it", "Emission by bookkeeping", "lost sinks",
+                  "deforestation", "All effects, S2 − S3", "Peat is not modelled", "kind of land"):  # fmt: skip
+        assert words in page, words
+    alone = write_globe_report(tmp_path / "alone.html", changed.folder).read_text()
+    assert "needs a second run" in alone and "Emission by bookkeeping" not in alone
+    for path in changed.folder.glob("land_use_*.nc"):
+        path.unlink()
+    without = write_globe_report(tmp_path / "without.html", changed.folder).read_text()
+    assert "<h2>Land use</h2>" not in without
+    with pytest.raises(ConcertoError, match="no land use"):
+        write_globe_report(tmp_path / "wrong.html", changed.folder, without=held.folder)
 
 
 def test_figure_files_appear_in_the_chosen_format(runs, tmp_path):

@@ -199,6 +199,21 @@ def stopped_within(day, monkeypatch):
     monkeypatch.setattr(run.Simulation, "_advance", and_stop)
 
 
+def test_a_run_that_is_taken_up_again_knows_the_ages_of_its_land(tmp_path, monkeypatch):
+    start = {"initial": {"primary": 0.3, "secondary": 0.4, "crop": 0.3}}
+    config = config_of(tmp_path / "c.yaml", (2000, 2002), SHIFTING, land_use=start)
+    simulate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stopped_within("2001-06-01", patch)
+        with pytest.raises(run.Stopped, match="before 2001-"):
+            simulate(config, tmp_path / "cut", "parallel.chunk_days=50")
+    simulate(config, tmp_path / "cut")
+    assert different(tmp_path / "cut", results(tmp_path / "whole")) == []
+    ages = [values(tmp_path / "cut", "land_use", year, "secondary_age") for year in (2000, 2001, 2002)]
+    # of the mean age of 15 years; 0.02 of 0.4 begins anew each year, and shifting cultivation takes the same from older
+    assert ages[1] == pytest.approx(16.0 * 0.95, rel=1e-6) and (ages[2] > ages[1] - 0.1).all()
+
+
 def test_a_zarr_store_of_two_phases_is_the_same_whether_cut_or_not(tmp_path, monkeypatch):
     pytest.importorskip("zarr", reason="needs zarr (pip install 'concerto[zarr]')")
     phases = [{"name": name, "kind": "run", "years": years, "climate": {"cycle": [2000, 2000]}}

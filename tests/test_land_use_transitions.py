@@ -754,3 +754,170 @@ def test_transitions_of_classes_are_taken_as_they_are():
     assert np.allclose(layout.areas()[:, crop] - area[:, crop], area[:, oldest] / 3.0, rtol=1e-10)
     assert np.allclose(result.unmet[:, SECONDARY].sum(axis=1), 0.5 * area[:, oldest], rtol=1e-12)
     assert_closed(before, tiles, layout, result)
+
+
+# --- classes of age that are joined ----------------------------------------------------------------------------------
+
+JOIN = 0.003
+AGES = np.array([0.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0])
+
+
+def joined_world(n_cell=3, **more):
+    """Secondary land of all ages, whose mean ages are the middles of the classes."""
+    tiles, layout, mixtures = world(n_cell, **more)
+    spread_ages(layout)
+    layout.follow_age()
+    return tiles, layout, mixtures
+
+
+def random_year(random, layout, speed=0.05):
+    wanted = speed * random.random((layout.n_cell, 6, 6)) * (random.random((layout.n_cell, 6, 6)) < 0.3)
+    wanted *= layout.kinds()[:, :, None]
+    wanted[:, :, PRIMARY] = 0.0
+    return wanted, 0.02 * random.random((layout.n_cell, 5))
+
+
+def losses(layout):
+    """What joining each class with the next older one that has area would misplace, by the formula; and the younger."""
+    out = []
+    for area, age in zip(layout.areas()[:, layout.secondary], layout.age, strict=True):
+        k = np.flatnonzero(area)
+        a, b, grown = area[k[:-1]], area[k[1:]], np.exp(-age[k] / 30.0)
+        out += list(zip(a * b / (a + b) * np.abs(np.diff(grown)), k[:-1], strict=True))
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_years_with_joined_ages_conserve_everything_and_give_each_kind_its_area(seed):
+    random = np.random.default_rng(seed)
+    tiles, layout, mixtures = joined_world(options={"nitrogen": ("cn", "c_only")[seed % 2], "isotopes": "on"})
+    apart, fixed, _ = world()
+    spread_ages(fixed)
+    before, results = totals(tiles, layout), []
+    for _ in range(12):
+        wanted, _ = random_year(random, layout)
+        how = land.Options(merge_below=JOIN, wood_harvest="area")
+        cut = np.array([0.0, 0.0, 0.002, 0.0, 0.0]) * np.ones((3, 1))
+        results.append(land.apply_transitions(tiles, layout, wanted, cut, mixtures, how))
+        assert max(np.abs(values).max() for values in results[-1].residual.values()) <= 1e-12  # as specified
+        land.apply_transitions(apart, fixed, wanted, cut, mixtures, land.Options(wood_harvest="area"))
+        there = layout.areas()[:, layout.secondary] > 0.0
+        rows, k = np.nonzero(there)
+        age = layout.age[rows, k]
+        assert np.all(age >= AGES[k]) and np.all(age < np.append(AGES[1:], np.inf)[k])
+        for loss, young in losses(layout):  # nothing is left to join
+            assert loss >= JOIN * (0.1 if young == 0 else 1.0) * (1.0 - 1e-12)
+    assert np.allclose(layout.kinds(), fixed.kinds(), rtol=1e-11)  # not a bit of area waits or is lost
+    assert (layout.area > 0.0).sum() < (fixed.area > 0.0).sum()
+    assert_closed(before, tiles, layout, *results)
+
+
+def test_land_given_up_in_one_year_stays_one_class_and_knows_its_age():
+    """In the mean field it spreads over all classes within years."""
+    tiles, layout, mixtures = joined_world(1)
+    old = layout.secondary
+    layout.area[np.isin(layout.land_class, old[1:])] = 0.0
+    layout.age[:] = 0.0
+    how = land.Options(merge_below=JOIN)
+    ages, places = [], []
+    for _ in range(110):
+        land.apply_transitions(tiles, layout, np.zeros((1, 6, 6)), None, mixtures, how)
+        places.append(np.flatnonzero(layout.areas()[0, old]).tolist())
+        ages.append(layout.secondary_age()[0])
+    assert np.allclose(ages, np.arange(1, 111), rtol=1e-14)
+    assert places == [[int(np.searchsorted(AGES, a, side="right")) - 1] for a in range(1, 111)]
+
+
+def test_the_age_of_joined_classes_is_the_mean_of_their_area():
+    tiles, layout, mixtures = joined_world()
+    before, was = layout.areas()[:, layout.secondary], layout.age
+    wanted = one(CROP, SECONDARY, 0.5, layout) + one(SECONDARY, CROP, 0.1, layout)
+    come = wanted[:, CROP, SECONDARY]
+    gone, _ = land._take(np.minimum(come, wanted[:, SECONDARY, CROP]), before, [1, 2, 3, 4, 5, 6, 0])
+    rest = before - gone
+    rest = rest - rest * ((wanted[:, SECONDARY, CROP] - gone.sum(axis=1)) / rest.sum(axis=1))[:, None]
+    expected = (rest * (was + 1.0)).sum(axis=1) / (rest.sum(axis=1) + come)
+    land.apply_transitions(tiles, layout, wanted, None, mixtures, land.Options(merge_below=0.1))
+    assert np.allclose(layout.secondary_age(), expected, rtol=1e-12)
+    assert (layout.areas()[:, layout.secondary] > 0.0).sum() < 3 * 7  # some were joined
+
+
+def test_new_land_is_gathered_before_it_is_joined_with_older():
+    """A little each year is not mixed into old forest at once: a class of its own, joined as a whole later or never."""
+    tiles, layout, mixtures = joined_world(1)
+    old = layout.secondary
+    layout.area[np.isin(layout.land_class, old[:-1])] = 0.0
+    wanted = np.zeros((1, 6, 6))
+    wanted[0, PRIMARY, SECONDARY] = 0.0005
+    young, most = [], 0
+    for _ in range(60):
+        land.apply_transitions(tiles, layout, wanted, None, mixtures, land.Options(merge_below=JOIN))
+        area = layout.areas()[0, old]
+        young.append(area[0])
+        most = max(most, (area > 0.0).sum())
+    assert young[8] == pytest.approx(9 * 0.0005, rel=1e-9) and max(young) >= 0.0095  # twenty years of it, mean age ten
+    assert 2 <= most <= 5
+
+
+def test_joined_ages_do_not_depend_on_the_order_of_tiles_or_on_other_cells():
+    random = np.random.default_rng(9)
+    n_tile, found = len(world(5)[1].cell), []
+    how = land.Options(merge_below=JOIN)
+    years = [random_year(random, joined_world(5)[1], 0.02) for _ in range(3)]
+    for order in (np.arange(n_tile), random.permutation(n_tile)):
+        tiles, layout, mixtures = joined_world(5, order=order)
+        for wanted, wood in years:
+            land.apply_transitions(tiles, layout, wanted, wood, mixtures, how)
+        found.append((tiles._unblock(tiles.state), layout.area, layout.age))
+    assert np.array_equal(found[0][0][order], found[1][0]) and np.array_equal(found[0][1][order], found[1][1])
+    assert np.array_equal(found[0][2], found[1][2])
+    for cell in range(5):
+        tiles, whole, mixtures = joined_world(5)
+        these = np.flatnonzero(whole.cell == cell)
+        some = Tiles(whole.pft[these], 1800.0, options=dict(ALL), cell=np.zeros(len(these), dtype=int))
+        some.state = some._blocks(tiles._unblock(tiles.state)[these])
+        layout = land.Layout(whole.classes, some.cell, whole.land_class[these], whole.pft[these], whole.area[these])
+        layout.follow_age()
+        alone = {kind: values[[cell]] for kind, values in mixtures.items()}
+        for wanted, wood in years:
+            land.apply_transitions(some, layout, wanted[[cell]], wood[[cell]], alone, how)
+        assert np.array_equal(some._unblock(some.state), found[0][0][these])
+        assert np.array_equal(layout.area, found[0][1][these]) and np.array_equal(layout.age[0], found[0][2][cell])
+
+
+def test_joined_classes_that_wait_keep_every_bit():
+    tiles, layout, mixtures = joined_world()
+    how = land.Options(merge_below=JOIN)
+    land.apply_transitions(tiles, layout, np.zeros((3, 6, 6)), None, mixtures, how)
+    state, area, age = tiles.state.copy(), layout.area.copy(), layout.age.copy()
+    assert sum(len(part[0]) for part in land._cohorts(layout, how).parts) == 0
+    assert np.array_equal(layout.age, age)
+    still = land.Options(merge_below=JOIN, ageing=False)
+    land.apply_transitions(tiles, layout, np.zeros((3, 6, 6)), np.zeros((3, 5)), mixtures, still)
+    assert np.array_equal(tiles.state, state) and np.array_equal(layout.area, area)
+    assert np.array_equal(layout.age, age)
+
+
+def test_one_class_of_secondary_land_has_nothing_to_join():
+    found = []
+    for below in (0.0, JOIN):
+        tiles, layout, mixtures = world(secondary="single")
+        wanted = one(SECONDARY, CROP, 0.2, layout)
+        land.apply_transitions(tiles, layout, wanted, None, mixtures, land.Options(merge_below=below))
+        found.append(tiles.state)
+    assert np.array_equal(*found) and layout.age is None
+
+
+def test_types_that_never_cover_enough_of_a_cell_have_no_tiles_in_that_kind_of_land():
+    from concerto.landuse.host import _large_enough
+
+    mixtures = compositions(2)
+    mixtures["rangeland"] = cover(2, **dict(zip(NATURAL, (0.5, 0.3, 0.15, 0.05), strict=True)))
+    most = np.ones((2, 6))
+    most[:, RANGELAND] = 0.1, 0.0
+    found = _large_enough(mixtures, most, 0.02)
+    kept = [found["rangeland"][0, NAMES.index(name)] for name in NATURAL]
+    assert np.allclose(kept, [0.625, 0.375, 0.0, 0.0], rtol=1e-14)  # 0.05, 0.03, 0.015 and 0.005 of the cell
+    assert found["rangeland"][1, NAMES.index(NATURAL[0])] == 1.0  # comes and goes: the largest stays
+    assert np.array_equal(found["pasture"], mixtures["pasture"])
+    assert np.allclose(sum(found.values()).sum(axis=1), 6.0)

@@ -122,7 +122,9 @@ def test_the_slow_half_alone_does_what_it_does_behind_the_fast_steps(scheme):
     for name in slow_states():
         expected = online.get(name)
         size = np.maximum(np.abs(expected), 1e-6 * np.abs(expected).max() + 1e-30)
-        if name in ("carbon_npp_day", "carbon_rh_buffer", "buffer_release"):  # small differences of fluxes
+        # small differences of fluxes; a buffer that is emptied step by step keeps what rounding leaves
+        if name in ("carbon_npp_day", "carbon_rh_buffer", "buffer_release", "carbon_export_buffer", "export_release",
+                    "harvest_buffer", "harvest_release"):  # fmt: skip
             size = np.maximum(size, 1e-3)
         wrong = np.abs(tiles.get(name) - expected) / size
         assert wrong.max() < 1e-9, f"{name}: {wrong.max():.1e}"

@@ -456,3 +456,122 @@ def test_bare_ground_stays_without_plants():
     empty = dict.fromkeys(carbon.POOLS, 0.0) | {"stress_memory": 1.0}
     state = carbon.vegetation_day(empty, 0.0, 290.0, 1.0, 0.0, **(GRASS | {"maximum_leaf_area": 0.0}))
     assert total(state) == 0.0 and not state["flux"].any() and state["leaf_area"] == 0.0
+
+
+# ------------------------------------------------------------------------------------------------- young stands
+# GPP of a closed canopy (kg m-2 yr-1), temperature (degC), growing season (day of year) and respiration factor
+STANDS = {
+    "rainforest": (3.8, 26.0, (0, 365), TROPICAL, 0.2),
+    "pine": (1.3, 12.0, (120, 285), NEEDLE | dict(maximum_leaf_area=2.0), 0.6),
+    "beech": (2.0, 15.0, (110, 290), TREE, 1.0),
+}
+
+
+def stand(name, years, seed=1e-3, light=1.0, **first):
+    """State at the end of every year, and the largest leaf area of the year, of plants that grow from seed.
+
+    GPP follows the light that leaves absorb (extinction 0.5); respiration is paid while the labile pool lasts.
+    """
+    gpp, celsius, (begin, end), traits, factor = STANDS[name]
+    full = traits["maximum_leaf_area"]
+    most = gpp / (end - begin) / (1.0 - np.exp(-0.5 * full))
+    seed = np.atleast_1d(seed)
+    state = dict.fromkeys(carbon.POOLS, 0.0 * seed) | dict(labile=seed, stress_memory=np.ones(seed.shape)) | first
+    ends, areas = [], []
+    for _ in range(years):
+        largest = 0.0 * seed
+        for day in np.arange(0.0, 365.0, STEP):
+            grows = begin <= day < end
+            warmth = celsius if grows else -5.0
+            target = full if grows or traits["flush_time"] > 1e3 else 0.0
+            area = state["leaf"] * traits["specific_leaf_area"]
+            rate = factor * 1.5 ** ((warmth - 20.0) / 10.0)
+            demand = 86400.0 * rate * (state["sapwood"] * 8.3e-7 / 330.0 + state["fine_root"] * 2.525e-6 / 42.0)
+            potential = grows * most * (1.0 - np.exp(-0.5 * area))
+            demand = demand + 0.25 * potential  # leaves respire a quarter of what they can assimilate
+            net = STEP * (light * potential - demand * np.minimum(1.0, state["labile"] / (5.0 * demand + 1e-30)))
+            day = carbon.vegetation_day(state, net, warmth + 273.15, 1.0, target, STEP, **traits)
+            out = sum(day[name] for name in LITTER) + day["growth_respiration"]
+            # the project's bound of a day
+            assert np.max(np.abs(total(day) - total(state) - net + out)) < 1e-13
+            state = {name: day[name] for name in NAMES}
+            largest = np.maximum(largest, day["leaf_area"])
+        ends.append(state)
+        areas.append(largest)
+    return ends, np.array(areas)
+
+
+@pytest.mark.parametrize(("name", "earliest", "latest"), [("rainforest", 1, 3), ("pine", 5, 10), ("beech", 1, 3)])
+def test_a_cut_stand_closes_smoothly(name, earliest, latest):
+    full = STANDS[name][3]["maximum_leaf_area"]
+    _, area = stand(name, 30)
+    area = area[:, 0]
+    # leaves shade the ground after as many years as after clear-cuts, neither at once nor after a long wait
+    assert earliest <= np.flatnonzero(area > 1.0)[0] + 1 <= latest
+    steps = np.diff(np.append(0.0, area))
+    assert np.all(steps > -1e-6 * full) and area.max() <= full * (1.0 + 1e-12)  # no swing, nothing beyond a full canopy
+    # the canopy closes in years; growth with the square of the store brought 2/3 and more of it in one
+    assert steps.max() < 0.45 * full
+    np.testing.assert_allclose(area[-1], full, rtol=1e-3)  # closed at last, but for the turnover of five days
+
+
+@pytest.mark.parametrize("name", STANDS)
+def test_seedlings_grow_by_a_share_of_what_they_are_and_never_faster_with_size(name):
+    seed = np.array([1e-4, 1e-3])
+    ends, area = stand(name, 12, seed)
+    size = np.array([total(end) for end in ends])
+    assert np.all(np.diff(size[:, 0]) > 0.0)
+    growth = np.diff(np.log(size), axis=0)
+    # growth relative to size falls as plants become large (allometry, then shade). The second year has no dead start
+    assert np.all(np.diff(growth[1:], axis=0) < 0.02 * growth[1:-1])
+    # the first years: at most e**5 in a year (seedlings of trees reach 0.02 to 0.1 per day only in best conditions)
+    assert np.all((0.3 < growth[0]) & (growth[0] < 5.0))
+    # ten times the seed is an advance of some years, not of a long wait in proportion to 1/seed
+    assert np.flatnonzero(area[:, 0] > 1.0)[0] - np.flatnonzero(area[:, 1] > 1.0)[0] <= 4
+
+
+@pytest.mark.parametrize("allocation", ["target_ratio", "pipe_model", "fixed", "resource"])
+def test_seedlings_of_every_allocation_use_their_store(allocation):
+    seed = pools(labile=1e-3, leaf=0.0, fine_root=0.0, sapwood=0.0, heartwood=0.0, seed=0.0)
+    for _ in range(60):
+        seed = carbon.vegetation_day(seed, 0.0, 298.15, 1.0, 6.0, allocation=allocation, **TROPICAL)
+    # three times the residence time of 20 days: half of the store at least has become tissue
+    assert sum(seed[name] for name in carbon.POOLS[1:]) > 0.5e-3 / 1.11 and seed["labile"] < 0.5e-3
+
+
+def test_plants_of_a_closed_stand_do_not_feel_their_size():
+    heartwood = np.array([6.0, 60.0, 0.0])
+    sapwood = np.array([4.0, 4.0, 0.2])
+    for traits in (TREE, NEEDLE, TROPICAL):
+        day = carbon.vegetation_day(pools(3, heartwood=heartwood, sapwood=sapwood), 0.01, 290.0, 1.0, 5.5, **traits)
+        for name in ("leaf_growth", "root_growth", "sapwood_growth", "seed_growth"):
+            flux = day["flux"][:, carbon.FLUXES.index(name)]
+            assert flux[0] == flux[1]
+        assert day["leaf"][2] < day["leaf"][0]
+
+
+def test_herbs_and_prescribed_leaf_area_do_not_wait_for_wood():
+    small = pools(leaf=0.0, sapwood=np.array([0.0, 9.0]), heartwood=0.0)
+    for traits in (GRASS, TREE | dict(flush_time=0.0, shed_time=0.0)):
+        day = carbon.vegetation_day(small, 0.0, 290.0, 1.0, 3.0, **traits)
+        assert day["leaf"][0] == day["leaf"][1]
+
+
+@pytest.mark.parametrize("name", STANDS)
+def test_seedlings_in_the_dark_die_down(name):
+    ends, _ = stand(name, 6, light=0.0)
+    size = np.array([total(end)[0] for end in ends])
+    # every year is a loss; tissue goes with its turnover of up to four years, mortality included
+    assert np.all(np.diff(np.append(1e-3, size)) < 0.0) and size[-1] < 0.3e-3
+    for end in ends:
+        assert all(end[pool][0] >= 0.0 for pool in carbon.POOLS)
+
+
+@pytest.mark.parametrize(("kelvin", "stress"), [(290.0, 0.0), (233.15, 1.0)])
+def test_seedlings_wait_in_dry_or_frozen_soil(kelvin, stress):
+    seed = pools(labile=1e-3, leaf=0.0, fine_root=0.0, sapwood=0.0, heartwood=0.0, seed=0.0)
+    state = seed
+    for _ in range(30):
+        state = carbon.vegetation_day(state, 0.0, kelvin, stress, 4.0, **NEEDLE)
+    # what is left of the growth at -40 degC is 3e-4 of that at 25 degC: a millionth of the store in a month
+    assert state["leaf"] < 1e-6 and state["labile"] > 0.99e-3

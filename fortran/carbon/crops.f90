@@ -67,7 +67,7 @@ contains
 
       ready = merge(memory(i, ready_flag), 1.0_wp, begun)
       ready = merge(1.0_wp, ready, .not. grows .and. (cold .or. (winterless .and. (mean < dry_season &
-        .or. age > 365.0_wp))))
+        .or. age >= 365.0_wp))))
       sown = is_crop .and. .not. grows .and. ready > 0.5_wp .and. .not. cold &
         .and. ((winterless .and. stress >= wet_season) .or. (.not. winterless .and. lengthening))
 

@@ -65,6 +65,7 @@ module concerto_vegetation
   real(wp), parameter :: supply_days = 5.0_wp  !! respiration is reduced when the labile pool lasts less than this, d
   real(wp), parameter :: leaf_root_share = 0.85_wp  !! largest share of general growth that leaves and roots get
   real(wp), parameter :: memory_days = 120.0_wp  !! growing days of the mean stress that roots respond to
+  real(wp), parameter :: closed_size = 14.0_wp  !! carbon of trees over that of full leaves when the canopy closes
   real(wp), parameter :: vanishing = 1.0e-100_wp  !! kg m-2
   real(wp), parameter :: margin = 1.0e-12_wp  !! keeps rounding from making the labile pool negative
   real(wp), parameter :: coarse_root_ratio = 0.3_wp  !! coarse roots over stems of fixed allocation (CTSM)
@@ -161,7 +162,8 @@ contains
 
   subroutine vegetation_start(n, specific_leaf_area, maximum_leaf_area, woody, root_leaf_ratio, reserve_ratio, &
       leaf_area_target, carbon, stress_memory)
-    !! Pools of a new tile: leaves at their target, roots in ratio to full leaves, a reserve, and young wood.
+    !! Pools of a new tile: leaves at their target, roots in ratio to full leaves, a reserve, and the wood of a stand
+    !! that has just closed.
     integer, intent(in) :: n  !! tiles
     real(wp), intent(in) :: specific_leaf_area(n)  !! m2 kg-1
     real(wp), intent(in) :: maximum_leaf_area(n)  !! m2 m-2
@@ -178,7 +180,7 @@ contains
       carbon(i, plant_labile) = max(0.5_wp, reserve_ratio(i)) * full
       carbon(i, plant_leaf) = leaf_area_target(i) / specific_leaf_area(i)
       carbon(i, plant_fine_root) = 0.5_wp * root_leaf_ratio(i) * full
-      carbon(i, plant_sapwood) = 5.0_wp * woody(i) * full
+      carbon(i, plant_sapwood) = closed_size * woody(i) * full
       carbon(i, plant_heartwood) = 0.0_wp
       carbon(i, plant_seed) = 0.0_wp
       stress_memory(i) = 1.0_wp
@@ -207,7 +209,7 @@ contains
     real(wp), intent(in) :: mortality(n)  !! sum of all hazards, yr-1
     real(wp), intent(in) :: leaf_damage(n)  !! share of leaves lost on this day besides, 0 to 1
     real(wp), intent(in) :: specific_leaf_area(n)  !! m2 kg-1
-    real(wp), intent(in) :: maximum_leaf_area(n)  !! largest leaf area index, sets the reserve, m2 m-2
+    real(wp), intent(in) :: maximum_leaf_area(n)  !! largest leaf area index, sets reserve and size when closed, m2 m-2
     real(wp), intent(in) :: woody(n)  !! 1: has wood; 0: surplus goes to fine roots
     real(wp), intent(in) :: root_leaf_ratio(n)  !! target fine root over leaf carbon without stress
     real(wp), intent(in) :: labile_time(n)  !! residence time of labile carbon at 25 degC without stress, d
@@ -242,7 +244,7 @@ contains
     real(wp), intent(out) :: leaf_area(n)  !! leaf area index of the leaf pool, m2 m-2
     integer :: i
     real(wp) :: celsius, warmth, stress, memory, balance, debt, paid, dead, per_year, lost
-    real(wp) :: leaf, root, sapwood, heartwood, seed, target, left, rate, ratio, spent, shed
+    real(wp) :: leaf, root, sapwood, heartwood, seed, target, left, rate, ratio, spent, shed, full
     real(wp) :: leaf_built, root_built, wood_built, seed_built
     real(wp), dimension(n) :: available, labile_left, leaf_target, leaf_kept, missing_leaf, missing_root, &
         reserve, speed, &
@@ -322,10 +324,17 @@ contains
       cost(i) = 1.0_wp + growth_fraction(i)
       target = leaf_area_target(i) / specific_leaf_area(i)
       leaf_target(i) = target
+      ! young trees cannot carry the leaves and reserve of a closed stand: what they can follows their size to the
+      ! power 3/4 (Enquist & Niklas 2002). The share is exactly 1 for closed stands, herbs and leaf area from outside
+      full = maximum_leaf_area(i) / specific_leaf_area(i)
+      spent = ((left + leaf) + (root + sapwood)) + (heartwood + seed)
+      ratio = sqrt(min(1.0_wp, spent / max(closed_size * full, 1.0e-30_wp)))
+      ratio = merge(ratio * sqrt(ratio), 1.0_wp, woody(i) > 0.5_wp .and. flush_time(i) > 0.0_wp)
+      target = min(target, ratio * max(target, full))
       lost = max(0.0_wp, target - leaf)
       missing_leaf(i) = lost
       missing_root(i) = max(0.0_wp, root_leaf_ratio(i) * target / min(1.0_wp, max(0.3_wp, memory)) - root)
-      reserve(i) = reserve_ratio(i) * maximum_leaf_area(i) / specific_leaf_area(i)
+      reserve(i) = ratio * (reserve_ratio(i) * maximum_leaf_area(i) / specific_leaf_area(i))
       rate = (1.0_wp - woody(i)) * rate * min(seed, max(0.0_wp, reserve(i) - left))
       rate = merge(rate, 0.0_wp, lost > 0.5_wp * target)
       flux(i, flux_germination) = rate
@@ -402,8 +411,9 @@ contains
   subroutine target_growth(n, allocation, maximum_leaf_area, canopy_height, wood_density, leaf_sapwood_area, woody, &
       seed_share, available, missing_leaf, missing_root, sapwood, reserve, speed, flush, cost, flux)
     !! Growth towards target ratios: leaves and roots in proportion to what they miss, slower while the labile pool is
-    !! below its reserve; leaves may draw the reserve when they flush. The rest goes to wood and seed; with the pipe
-    !! model wood that full leaves need comes before seed.
+    !! below its reserve; leaves may draw the reserve when they flush. Of young trees all three are those of plants of
+    !! their size, so that they grow by a share of what they are. The rest goes to wood and seed; with the pipe model
+    !! wood that full leaves need comes before seed.
     integer, intent(in) :: n, allocation
     real(wp), dimension(n), intent(in) :: maximum_leaf_area, canopy_height, wood_density, leaf_sapwood_area, woody
     real(wp), dimension(n), intent(in) :: seed_share, available, missing_leaf, missing_root, sapwood, reserve, &

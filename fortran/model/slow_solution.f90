@@ -4,7 +4,7 @@ module concerto_slow_solution
   use concerto_kinds, only: wp
   use concerto_constants, only: seconds_per_day, seconds_per_year
   use concerto_options, only: model_options, soil_carbon_cencn, soil_carbon_mimics, soil_carbon_millennial, nitrogen_cn, &
-                              isotopes_on
+                              isotopes_on, tillage_conventional
   use concerto_tables
   use concerto_decomposition_tables, only: scheme_pools
   use concerto_step_slow, only: slow_report, half_life
@@ -64,7 +64,8 @@ contains
     if (options%soil_carbon == soil_carbon_cencn) then
       allocate (sums%report%input(n, n_carbon_layer, pools), sums%report%limitation(n, n_carbon_layer, pools), &
                 sums%report%nitrogen_input(n, n_carbon_layer, pools), &
-                sums%report%mixing(n, n_carbon_layer - 1))
+                sums%report%mixing(n, n_carbon_layer - 1), sums%report%scalar(n, n_carbon_layer))
+      if (options%tillage == tillage_conventional) allocate (sums%report%ploughed(n, n_carbon_layer - 1, pools, 4))
       allocate (sums%start(n, n_carbon_layer, pools), source=0.0_wp)
       allocate (sums%input, sums%loss, sums%down, sums%up, sums%nitrogen_start, sums%nitrogen_input, sums%nitrogen_loss, &
                 sums%nitrogen_down, sums%nitrogen_up, source=sums%start)
@@ -148,27 +149,45 @@ contains
     end do
     if (options%soil_carbon == soil_carbon_cencn) then
       call cycle_sums(n, n_carbon_layer, pools, pools - 1, seconds_per_day, soil_thickness, &
-                      derived(1, derived_decomposition_base_rate), driver(1, driver_decomposition), sums%report%mixing, &
+                      derived(1, derived_decomposition_base_rate), sums%report%scalar, sums%report%mixing, &
                       sums%report%limitation, sums%report%input, state(1, state_soil_carbon), sums%input, sums%loss, &
                       sums%down, sums%up)
       if (options%nitrogen == nitrogen_cn) then
         call cycle_sums(n, n_carbon_layer, pools, pools - 1, seconds_per_day, soil_thickness, &
-                        derived(1, derived_decomposition_base_rate), driver(1, driver_decomposition), sums%report%mixing, &
+                        derived(1, derived_decomposition_base_rate), sums%report%scalar, sums%report%mixing, &
                         sums%report%limitation, sums%report%nitrogen_input, state(1, state_soil_nitrogen), &
                         sums%nitrogen_input, sums%nitrogen_loss, sums%nitrogen_down, sums%nitrogen_up)
+      end if
+      if (allocated(sums%report%ploughed)) then
+        call add_ploughed(n, sums%report%ploughed(:, :, :, 1), sums%down, sums%up)
+        call add_ploughed(n, sums%report%ploughed(:, :, :, 2), sums%nitrogen_down, sums%nitrogen_up)
       end if
     else
       sums%pool_input(:, :, sums%day) = sums%report%pool_input
       sums%pool_scalar(:, :, sums%day) = sums%report%pool_scalar
     end if
-    if (options%isotopes == isotopes_on) call tracers_add(n, derived, driver, before, state, sums)
+    if (options%isotopes == isotopes_on) call tracers_add(n, derived, before, state, sums)
   end subroutine sums_add
 
-  subroutine tracers_add(n, derived, driver, before, state, sums)
+  subroutine add_ploughed(n, ploughed, down, up)
+    !! What ploughing carried, as flows between neighbouring layers.
+    integer, intent(in) :: n  !! tiles in the block
+    real(wp), intent(in) :: ploughed(n, n_carbon_layer - 1, pools)  !! down through the face below each layer, kg m-2
+    real(wp), intent(inout) :: down(n, n_carbon_layer, pools)  !! carried to the next layer, kg m-2
+    real(wp), intent(inout) :: up(n, n_carbon_layer, pools)  !! carried to the layer above, kg m-2
+    integer :: k, pool
+    do pool = 1, pools
+      do k = 1, n_carbon_layer - 1
+        down(:, k, pool) = down(:, k, pool) + max(0.0_wp, ploughed(:, k, pool))
+        up(:, k + 1, pool) = up(:, k + 1, pool) + max(0.0_wp, -ploughed(:, k, pool))
+      end do
+    end do
+  end subroutine add_ploughed
+
+  subroutine tracers_add(n, derived, before, state, sums)
     !! Adds the isotopes of a day.
     integer, intent(in) :: n  !! tiles in the block
     real(wp), intent(in) :: derived(n, n_derived_column)  !! units of the table
-    real(wp), intent(in) :: driver(n, n_driver_column)  !! units of the table
     real(wp), intent(in) :: before(n, n_state_column)  !! before the day, units of the table
     real(wp), intent(in) :: state(n, n_state_column)  !! after the day, units of the table
     type(slow_sums), intent(inout) :: sums  !! of the cycle
@@ -186,10 +205,14 @@ contains
       end do
       if (layers > 1) then
         call cycle_sums(n, n_carbon_layer, pools, pools - 1, seconds_per_day, soil_thickness, &
-                        derived(1, derived_decomposition_base_rate), driver(1, driver_decomposition), sums%report%mixing, &
+                        derived(1, derived_decomposition_base_rate), sums%report%scalar, sums%report%mixing, &
                         sums%report%limitation, sums%report%tracer_input(:, :, :, isotope), tracer, &
                         sums%tracer_input(:, :, :, isotope), sums%tracer_loss(:, :, :, isotope), &
                         sums%tracer_down(:, :, :, isotope), sums%tracer_up(:, :, :, isotope))
+        if (allocated(sums%report%ploughed)) then
+          call add_ploughed(n, sums%report%ploughed(:, :, :, 2 + isotope), sums%tracer_down(:, :, :, isotope), &
+                            sums%tracer_up(:, :, :, isotope))
+        end if
       else
         sums%tracer_input(:, :, :, isotope) = sums%tracer_input(:, :, :, isotope) + sums%report%tracer_input(:, :, :, isotope)
         sums%tracer_loss(:, :, :, isotope) = sums%tracer_loss(:, :, :, isotope) + sums%report%tracer_loss(:, :, :, isotope)

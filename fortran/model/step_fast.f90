@@ -89,7 +89,7 @@ contains
     real(wp), dimension(n) :: water_input, input_temperature, runoff, drainage, inflow_heat, leaving_heat, uptake_heat
     real(wp), dimension(n) :: assimilation, leaf_demand, leaf_paid, stem_paid, root_paid, paid_share, root_temperature
     real(wp), dimension(n) :: stem_response, root_response, sun_share, shade_share, scalar, rh, held, vegetated
-    real(wp), dimension(n) :: growth_emission, exported
+    real(wp), dimension(n) :: growth_emission, exported, irrigation
     real(wp), dimension(n) :: uptake_total, root_potential, root_conductance, shoot_conductance, height_potential, damage
     real(wp), dimension(n) :: leaf_potential, stem_potential, conductivity_loss, demand
     logical :: xylem
@@ -465,10 +465,13 @@ contains
 
     if (present(seconds)) call lap(clock, seconds(section_heat))
     do i = 1, n
-      water_input(i) = (rain_to_ground(i) + melt_outflow(i)) / dt
-      area = rain_to_ground(i) + melt_outflow(i)
+      ! irrigation comes to the ground, below leaves, as warm as rain
+      irrigation(i) = state(i, state_irrigation_rate)
+      area = rain_to_ground(i) + melt_outflow(i) + dt * irrigation(i)
+      water_input(i) = area / dt
       heat = rain_to_ground(i) * (arriving_temperature(i) - freezing_point) &
-             + melt_outflow(i) * (outflow_temperature(i) - freezing_point)
+             + melt_outflow(i) * (outflow_temperature(i) - freezing_point) &
+             + dt * irrigation(i) * (rain_temperature(i) - freezing_point)
       input_temperature(i) = freezing_point + merge(heat / max(area, 1.0e-30_wp), 0.0_wp, area > 0.0_wp)
     end do
     if (options%soil_water == soil_water_bucket_choice) then
@@ -578,6 +581,10 @@ contains
       t = state(i, state_carbon_export_buffer)  ! below 0 after sowing
       exported(i) = max(min(state(i, state_export_release), max(0.0_wp, t) / dt), min(0.0_wp, t) / dt)
       state(i, state_carbon_export_buffer) = t - dt * exported(i)
+      t = state(i, state_harvest_buffer)  ! the part of it that is counted as harvest
+      rate = max(min(state(i, state_harvest_release), max(0.0_wp, t) / dt), min(0.0_wp, t) / dt)
+      state(i, state_harvest_buffer) = t - dt * rate
+      state(i, state_harvested_carbon) = state(i, state_harvested_carbon) + dt * rate
 
       ! sums for the daily step
       state(i, state_day_steps) = state(i, state_day_steps) + dt
@@ -622,12 +629,12 @@ contains
       share = forcing(i, forcing_shortwave_down) - reflected(i) + forcing(i, forcing_longwave_down) - longwave_up(i)
       heat = sensible_canopy(i) + sensible_ground(i)
       diagnostics(i, diagnostic_residual_water) = water_after(i) - water_before(i) &
-        - dt * (rain(i) + snow(i) - rate + held(i)) + runoff(i) + drainage(i)
+        - dt * (rain(i) + snow(i) - rate + held(i) + irrigation(i)) + runoff(i) + drainage(i)
       t = heat_capacity_liquid * water_input(i) * (input_temperature(i) - freezing_point)  ! W m-2 offered to the soil
       diagnostics(i, diagnostic_residual_energy) = t &
         + (energy_after(i) - energy_before(i) + leaving_heat(i) - inflow_heat(i)) / dt &
         - (share - heat - latent(i) + latent_heat_fusion * (wet_ice(i) + ground_evaporation(i) * surface_ice(i))) &
-        - heat_capacity_liquid * rain(i) * (rain_temperature(i) - freezing_point) &
+        - heat_capacity_liquid * (rain(i) + irrigation(i)) * (rain_temperature(i) - freezing_point) &
         - snow(i) * (heat_capacity_ice * (snow_temperature(i) - freezing_point) - latent_heat_fusion)
       t = leaf_paid(i) + stem_paid(i) + root_paid(i) + growth_emission(i)
       diagnostics(i, diagnostic_residual_carbon) = carbon_after(i) - carbon_before(i) &
@@ -657,6 +664,7 @@ contains
       diagnostics(i, diagnostic_surface_runoff) = runoff(i) / dt
       diagnostics(i, diagnostic_drainage) = drainage(i) / dt
       diagnostics(i, diagnostic_held_water) = held(i)
+      diagnostics(i, diagnostic_irrigation) = irrigation(i)
       diagnostics(i, diagnostic_snow_melt) = melt(i) / dt
       diagnostics(i, diagnostic_snow_depth) = depth(i)
       diagnostics(i, diagnostic_snow_mass) = snow_mass(i)

@@ -65,6 +65,8 @@ contains
       state(i, state_carbon_growth_buffer) = 0.0_wp
       exported(i) = state(i, state_carbon_export_buffer)
       state(i, state_carbon_export_buffer) = 0.0_wp
+      state(i, state_harvested_carbon) = state(i, state_harvested_carbon) + state(i, state_harvest_buffer)
+      state(i, state_harvest_buffer) = 0.0_wp
       rh(i) = state(i, state_buffer_release) * seconds_per_day
       diagnostics(i, diagnostic_ra_leaf) = share * driver(i, driver_leaf_respiration) / seconds_per_day
       diagnostics(i, diagnostic_ra_stem) = share * stem

@@ -8,7 +8,8 @@ module concerto_step_slow
                                 oxygen_mole_fraction
   use concerto_options, only: model_options, phenology_prescribed, phenology_optimal, soil_carbon_cencn, soil_carbon_rothc, &
                               soil_carbon_mimics, soil_carbon_millennial, nitrogen_cn, crops_calendar, &
-                              isotopes_on, mortality_causes_full, plant_hydraulics_on, drought_memory_plc_damage
+                              isotopes_on, mortality_causes_full, plant_hydraulics_on, drought_memory_plc_damage, &
+                              tillage_conventional, grazing_off, grazing_livestock, irrigation_demand_choice => irrigation_demand
   use concerto_tables
   use concerto_decomposition_tables, only: n_scheme, scheme_pools, scheme_litter
   use concerto_solar, only: day_length
@@ -17,6 +18,9 @@ module concerto_step_slow
   use concerto_phenology, only: phenology_day, plant_available_water
   use concerto_hydraulics, only: xylem_damage_step
   use concerto_crops, only: crop_day, crop_events, crop_transfer
+  use concerto_management, only: remove_residue, nutrient_day, tillage_day, plough, graze, mow, irrigation_demand, &
+                                 nitrate_share, manure_cn, manure_ammonium, grazing_respired, grazing_methane, &
+                                 grazing_excreted, grazing_nitrogen_kept, grazing_ammonium, mown_left
   use concerto_vegetation, only: vegetation_daily, n_plant_flux, flux_donor, flux_receiver, flux_leaf_turnover, &
                                  flux_root_turnover, flux_sapwood_turnover, flux_seed_turnover, plant_labile, plant_leaf, &
                                  plant_fine_root, plant_sapwood, plant_heartwood, plant_seed
@@ -60,6 +64,9 @@ module concerto_step_slow
     real(wp), allocatable :: limitation(:, :, :)  !! share of the potential loss (tile, layer, pool)
     real(wp), allocatable :: nitrogen_input(:, :, :)  !! litter, kg N m-2 (tile, layer, pool)
     real(wp), allocatable :: mixing(:, :)  !! diffusivity over distance at interior faces, m s-1
+    real(wp), allocatable :: scalar(:, :)  !! environment scalar of decomposition with tillage (tile, layer)
+    real(wp), allocatable :: ploughed(:, :, :, :)  !! carbon, nitrogen, 13C and 14C of litter that ploughing moved down
+    !! through the faces between layers, kg m-2 (tile, layer, pool, element)
     real(wp), allocatable :: pool_input(:, :)  !! one-layer schemes: litter, kg C m-2 (tile, pool)
     real(wp), allocatable :: pool_scalar(:, :)  !! one-layer schemes: environment scalar (tile, pool)
     real(wp), allocatable :: flux(:, :)  !! plant fluxes, kg C m-2, in the order of flux_donor
@@ -88,10 +95,12 @@ contains
     real(wp), dimension(n) :: deficit, pool_area, mortality, damage, full_leaf, seed_share, reserve_ratio, none, demand
     real(wp), dimension(n) :: nitrogen_supply, annual_npp, export, respired, imbalance, nitrogen_change, production, ci_ratio
     real(wp), dimension(n) :: co2_pressure, crop, seed_priority, sow, harvest, germinated_share, sowing_input, sowing_nitrogen
-    real(wp), dimension(n) :: exported, abundance, abundance14, respired13, respired14
+    real(wp), dimension(n) :: exported, abundance, abundance14, respired13, respired14, removed, product, product_nitrogen
+    real(wp), dimension(n) :: ammonium_input, nitrate_input
     real(wp), dimension(n, n_plant_pool) :: plant_before, export_share, kept_share
     real(wp), dimension(n, n_plant_flux) :: flux
     real(wp), dimension(n, 4) :: litter, litter_nitrogen, litter13, litter14
+    real(wp), dimension(n, n_carbon_layer) :: tilled
     real(wp) :: hazard(n, n_cause), seconds, keep
     integer :: i, k
 
@@ -240,22 +249,25 @@ contains
         state(i, state_respired_carbon14) = respired14(i) / seconds
       end do
     end if
+    product = 0.0_wp
+    product_nitrogen = 0.0_wp
+    ammonium_input = 0.0_wp
+    nitrate_input = 0.0_wp
     if (options%crops == crops_calendar) then
       call crop_events(n, sow, harvest, p(1, parameter_crop_harvest_index), p(1, parameter_crop_sowing_carbon), &
                        state(1, state_carbon_labile), export_share, kept_share, germinated_share, sowing_input)
-      call crop_move(n, export_share, kept_share, germinated_share, sowing_input, state(1, state_carbon_labile), litter, &
-                     exported)
+      call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_input, &
+                     state(1, state_carbon_labile), litter, exported, removed)
       do i = 1, n
-        state(i, state_carbon_export_buffer) = state(i, state_carbon_export_buffer) + (exported(i) - sowing_input(i))
-        state(i, state_harvest_carbon) = (exported(i) - sowing_input(i)) / seconds
+        product(i) = exported(i) - sowing_input(i)
+        state(i, state_residue_carbon) = removed(i) / seconds
         sowing_nitrogen(i) = sowing_input(i) / p(i, parameter_seed_cn)
       end do
       if (options%nitrogen == nitrogen_cn) then
-        call crop_move(n, export_share, kept_share, germinated_share, sowing_nitrogen, state(1, state_nitrogen_plant), &
-                       litter_nitrogen, exported)
+        call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_nitrogen, &
+                       state(1, state_nitrogen_plant), litter_nitrogen, exported, removed)
         do i = 1, n
-          nitrogen_in(i) = nitrogen_in(i) + sowing_nitrogen(i) - exported(i)
-          state(i, state_harvest_nitrogen) = (exported(i) - sowing_nitrogen(i)) / seconds
+          product_nitrogen(i) = exported(i) - sowing_nitrogen(i)
         end do
       end if
       if (options%isotopes == isotopes_on) then
@@ -263,30 +275,43 @@ contains
           sowing_nitrogen(i) = sowing_input(i) * abundance(i)
           sowing_input(i) = sowing_input(i) * abundance14(i)
         end do
-        call crop_move(n, export_share, kept_share, germinated_share, sowing_nitrogen, state(1, state_carbon13_plant), &
-                       litter13, exported)
-        call crop_move(n, export_share, kept_share, germinated_share, sowing_input, state(1, state_carbon14_plant), &
-                       litter14, exported)
+        call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_nitrogen, &
+                       state(1, state_carbon13_plant), litter13, exported, removed)
+        call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_input, &
+                       state(1, state_carbon14_plant), litter14, exported, removed)
       end if
       do i = 1, n
         keep = state(i, state_carbon_leaf) * p(i, parameter_specific_leaf_area)
         state(i, state_leaf_area) = merge(keep, state(i, state_leaf_area), harvest(i) > 0.5_wp .or. sow(i) > 0.5_wp)
       end do
     end if
+    call graze_and_mow()
     do i = 1, n
       state(i, state_litterfall) = (litter(i, 1) + litter(i, 2) + litter(i, 3) + litter(i, 4)) / seconds
     end do
+    call bring_nutrients()
+    do i = 1, n
+      state(i, state_carbon_export_buffer) = state(i, state_carbon_export_buffer) + product(i)
+      state(i, state_harvest_buffer) = state(i, state_harvest_buffer) + product(i)
+      nitrogen_in(i) = nitrogen_in(i) - product_nitrogen(i)
+      state(i, state_harvested_nitrogen) = state(i, state_harvested_nitrogen) + product_nitrogen(i)
+    end do
+    tilled = 1.0_wp
+    if (options%tillage == tillage_conventional) then
+      call tillage_day(n, n_management_memory, n_carbon_layer, soil_thickness, sow, state(1, state_management_memory), tilled)
+    end if
 
     ! ---- soil
     select case (options%soil_carbon)
     case (soil_carbon_cencn)
-      call layered_soil(n, options, seconds, p, derived, driver, litter, litter_nitrogen, litter13, litter14, demand, state, &
-                        respired, export, nitrogen_change, report)
+      call layered_soil(n, options, seconds, p, derived, driver, litter, litter_nitrogen, litter13, litter14, demand, &
+                        ammonium_input, nitrate_input, sow, tilled, state, respired, export, nitrogen_change, report)
     case (soil_carbon_mimics, soil_carbon_millennial)
       call microbial_soil(n, options, seconds, p, driver, litter, annual_npp, state, respired, export, report)
       nitrogen_change = 0.0_wp
     case default
-      call one_layer_soil(n, options, day, p, derived, driver, evaporation, litter, litter13, litter14, state, respired, report)
+      call one_layer_soil(n, options, day, p, derived, driver, evaporation, litter, litter13, litter14, tilled, state, &
+                          respired, report)
       export = 0.0_wp
       nitrogen_change = 0.0_wp
     end select
@@ -301,7 +326,19 @@ contains
       ! what was harvested or dissolved leaves the tile through the next day
       state(i, state_carbon_export_buffer) = state(i, state_carbon_export_buffer) + export(i)
       state(i, state_export_release) = state(i, state_carbon_export_buffer) / seconds_per_day
+      state(i, state_harvest_release) = state(i, state_harvest_buffer) / seconds_per_day
     end do
+    if (options%irrigation == irrigation_demand_choice) then
+      do i = 1, n
+        none(i) = max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water))
+      end do
+      call irrigation_demand(n, n_carbon_layer, soil_thickness, derived(1, derived_root_fraction), &
+                             driver(1, driver_soil_liquid), driver(1, driver_soil_ice), p(1, parameter_theta_sat), &
+                             p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), &
+                             p(1, parameter_field_capacity_head), driver(1, driver_soil_temperature), &
+                             driver(1, driver_water_stress), state(1, state_leaf_area), crop, state(1, state_crop_memory), &
+                             p(1, parameter_irrigated), none, state(1, state_irrigation_rate))
+    end if
     call stored(n, state, carbon_after, nitrogen_after)
     do i = 1, n
       residual_carbon(i) = abs((carbon_after(i, 1) - carbon_before(i, 1)) + (carbon_after(i, 2) - carbon_before(i, 2)) &
@@ -309,10 +346,124 @@ contains
       residual_nitrogen(i) = abs((nitrogen_after(i, 1) - nitrogen_before(i, 1)) &
                                  + (nitrogen_after(i, 2) - nitrogen_before(i, 2)) - (nitrogen_in(i) + nitrogen_change(i)))
     end do
+
+  contains
+
+    subroutine graze_and_mow()
+      !! Leaves of herbs that are eaten or cut: what becomes of them. Then the harvest of the day is known.
+      real(wp) :: used(n), to_litter, to_air, to_methane, to_ammonium, to_product, taken, amount
+      integer :: j, k
+
+      if (options%grazing /= grazing_off) then
+        if (options%grazing == grazing_livestock) then
+          call graze(n, day, p(1, parameter_livestock_density), p(1, parameter_woody), state(1, state_carbon_leaf), used)
+          to_litter = grazing_excreted
+          to_methane = grazing_methane
+          to_air = grazing_respired + grazing_methane
+          to_product = grazing_nitrogen_kept
+          to_ammonium = grazing_ammonium
+        else
+          call mow(n, n_management_memory, p(1, parameter_mowing_leaf_area), p(1, parameter_woody), &
+                   p(1, parameter_specific_leaf_area), state(1, state_carbon_leaf), state(1, state_management_memory), used)
+          to_litter = mown_left
+          to_methane = 0.0_wp
+          to_air = 0.0_wp
+          to_product = 1.0_wp - mown_left
+          to_ammonium = 0.0_wp
+        end if
+        do j = 1, n
+          taken = used(j) * state(j, state_carbon_leaf)
+          amount = to_litter * taken
+          state(j, state_carbon_leaf) = state(j, state_carbon_leaf) - taken
+          litter(j, 1) = litter(j, 1) + amount
+          state(j, state_grazing_carbon) = taken / seconds
+          state(j, state_grazing_emission) = to_air * taken / seconds
+          state(j, state_grazing_methane) = to_methane * taken / seconds
+          ! what goes to the air leaves through the next day, as products do
+          state(j, state_carbon_export_buffer) = state(j, state_carbon_export_buffer) + to_air * taken
+          product(j) = product(j) + (taken - amount - to_air * taken)
+          amount = state(j, state_carbon_leaf) * p(j, parameter_specific_leaf_area)
+          taken = state(j, state_leaf_area)
+          state(j, state_leaf_area) = merge(amount, taken, used(j) > 0.0_wp .and. options%phenology /= phenology_prescribed)
+        end do
+        if (options%grazing /= grazing_livestock) state(:, state_grazing_carbon) = 0.0_wp
+        if (options%nitrogen == nitrogen_cn) then
+          do j = 1, n
+            taken = used(j) * state(j, state_nitrogen_plant + plant_leaf - 1)
+            amount = to_ammonium * taken
+            state(j, state_nitrogen_plant + plant_leaf - 1) = state(j, state_nitrogen_plant + plant_leaf - 1) - taken
+            ammonium_input(j) = amount
+            litter_nitrogen(j, 1) = litter_nitrogen(j, 1) + (taken - amount - to_product * taken)
+            product_nitrogen(j) = product_nitrogen(j) + to_product * taken
+          end do
+        end if
+        if (options%isotopes == isotopes_on) then
+          do j = 1, n
+            k = plant_leaf - 1
+            taken = used(j) * state(j, state_carbon13_plant + k)
+            state(j, state_carbon13_plant + k) = state(j, state_carbon13_plant + k) - taken
+            litter13(j, 1) = litter13(j, 1) + to_litter * taken
+            taken = used(j) * state(j, state_carbon14_plant + k)
+            state(j, state_carbon14_plant + k) = state(j, state_carbon14_plant + k) - taken
+            litter14(j, 1) = litter14(j, 1) + to_litter * taken
+          end do
+        end if
+      end if
+      if (options%crops == crops_calendar .or. options%grazing /= grazing_off) then
+        do j = 1, n
+          state(j, state_harvest_carbon) = product(j) / seconds
+          state(j, state_harvest_nitrogen) = product_nitrogen(j) / seconds
+        end do
+      end if
+    end subroutine graze_and_mow
+
+    subroutine bring_nutrients()
+      !! Fertiliser and manure: nitrogen to the soil, the carbon of manure to the litter of the surface.
+      real(wp), dimension(n) :: mineral, organic, stage
+      real(wp) :: carbon, ratio, total
+      integer :: j
+
+      if (.not. any(p(:, parameter_fertiliser) > 0.0_wp .or. p(:, parameter_manure) > 0.0_wp &
+                    .or. state(:, state_management_memory) > 0.0_wp .or. state(:, state_management_memory + 1) > 0.0_wp &
+                    .or. state(:, state_fertiliser_nitrogen) > 0.0_wp .or. state(:, state_manure_carbon) > 0.0_wp)) return
+      do j = 1, n
+        stage(j) = state(j, state_crop_memory + 1) / p(j, parameter_crop_heat_to_maturity)
+      end do
+      call nutrient_day(n, n_management_memory, day, crop, state(1, state_crop_memory), stage, sow, &
+                        p(1, parameter_fertiliser), p(1, parameter_manure), state(1, state_management_memory), mineral, organic)
+      do j = 1, n
+        carbon = manure_cn * organic(j)
+        state(j, state_manure_carbon) = carbon / seconds
+        litter(j, 1) = litter(j, 1) + carbon
+        product(j) = product(j) - carbon
+      end do
+      if (options%nitrogen == nitrogen_cn) then
+        do j = 1, n
+          state(j, state_fertiliser_nitrogen) = mineral(j) / seconds
+          state(j, state_manure_nitrogen) = organic(j) / seconds
+          ratio = manure_ammonium * organic(j)
+          nitrate_input(j) = nitrate_input(j) + nitrate_share * mineral(j)
+          ammonium_input(j) = ammonium_input(j) + (mineral(j) - nitrate_share * mineral(j)) + ratio
+          litter_nitrogen(j, 1) = litter_nitrogen(j, 1) + (organic(j) - ratio)
+          product_nitrogen(j) = product_nitrogen(j) - organic(j)
+          nitrogen_in(j) = nitrogen_in(j) + mineral(j)
+        end do
+      end if
+      if (options%isotopes == isotopes_on) then
+        do j = 1, n  ! as the plants of the tile; without any as the assimilate of the day
+          carbon = manure_cn * organic(j)
+          total = sum(state(j, state_carbon_labile:state_carbon_seed))
+          ratio = sum(state(j, state_carbon13_plant:state_carbon13_plant + n_plant_pool - 1)) / max(total, 1.0e-30_wp)
+          litter13(j, 1) = litter13(j, 1) + carbon * merge(ratio, abundance(j), total > 1.0e-6_wp)
+          ratio = sum(state(j, state_carbon14_plant:state_carbon14_plant + n_plant_pool - 1)) / max(total, 1.0e-30_wp)
+          litter14(j, 1) = litter14(j, 1) + carbon * merge(ratio, abundance14(j), total > 1.0e-6_wp)
+        end do
+      end if
+    end subroutine bring_nutrients
   end subroutine step_slow
 
   subroutine layered_soil(n, options, seconds, p, derived, driver, litter, litter_nitrogen, litter13, litter14, demand, &
-                          state, respired, export, nitrogen_change, report)
+                          ammonium_input, nitrate_input, sow, tilled, state, respired, export, nitrogen_change, report)
     !! Litter to layers, decomposition with nitrogen, isotopes.
     integer, intent(in) :: n  !! tiles in the block
     type(model_options), intent(in) :: options  !! schemes
@@ -324,6 +475,9 @@ contains
     real(wp), intent(in), dimension(n, 4) :: litter_nitrogen  !! likewise, kg N m-2
     real(wp), intent(in), dimension(n, 4) :: litter13, litter14  !! likewise, isotopes (with isotopes on), kg m-2
     real(wp), intent(in) :: demand(n)  !! nitrogen that roots want, kg m-2
+    real(wp), intent(in) :: ammonium_input(n), nitrate_input(n)  !! of fertiliser, manure and excreta, kg N m-2
+    real(wp), intent(in) :: sow(n)  !! 1: sown today
+    real(wp), intent(in) :: tilled(n, n_carbon_layer)  !! multiplier of decomposition
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(out) :: respired(n)  !! kg C m-2
     real(wp), intent(out) :: export(n)  !! dissolved carbon, kg C m-2
@@ -331,7 +485,7 @@ contains
     type(slow_report), intent(inout), optional :: report  !! what moved
     integer, parameter :: pools = n_soil_carbon / n_carbon_layer
     real(wp), dimension(n, n_carbon_layer, pools) :: input, input_nitrogen, limitation, loss, input_isotope
-    real(wp), dimension(n, n_carbon_layer) :: pore_water, respiration
+    real(wp), dimension(n, n_carbon_layer) :: pore_water, respiration, scalar, reference
     real(wp), dimension(n, n_carbon_layer - 1) :: mixing
     real(wp), dimension(n) :: deposition, fixation, uptake, gross, net, nitrified, n2o, n2, leached, bulk_density
     logical :: with_nitrogen
@@ -358,8 +512,15 @@ contains
       input_nitrogen = 0.0_wp
       fixation = 0.0_wp
     end if
+    if (options%tillage == tillage_conventional) call plough_in()
     do k = 1, n_carbon_layer
       do i = 1, n
+        scalar(i, k) = tilled(i, k) * driver(i, driver_decomposition + k - 1)
+        reference(i, k) = tilled(i, k) * derived(i, derived_decomposition_layer_factor + k - 1)  ! nitrifiers as before
+        state(i, state_ammonium + k - 1) = state(i, state_ammonium + k - 1) &
+                                           + derived(i, derived_surface_profile + k - 1) * ammonium_input(i)
+        state(i, state_nitrate + k - 1) = state(i, state_nitrate + k - 1) &
+                                          + derived(i, derived_surface_profile + k - 1) * nitrate_input(i)
         pore_water(i, k) = min(1.0_wp, max(0.0_wp, driver(i, driver_soil_liquid + k - 1) &
                              / max(0.01_wp, p(i, parameter_theta_sat) - driver(i, driver_soil_ice + k - 1))))
       end do
@@ -369,13 +530,13 @@ contains
       deposition(i) = merge(driver(i, driver_nitrogen_deposition), 0.0_wp, with_nitrogen)
     end do
     call soil_nitrogen_day(n, n_carbon_layer, pools, with_nitrogen, seconds, soil_thickness, &
-                           derived(1, derived_decomposition_layer_factor), p(1, parameter_nitrification_rate), &
+                           reference, p(1, parameter_nitrification_rate), &
                            p(1, parameter_nitrous_oxide_share), p(1, parameter_mineralisation_gas_share), &
                            p(1, parameter_decomposition_q10), &
                            p(1, parameter_soil_cn_active), derived(1, derived_nitrification_ph), bulk_density, &
                            derived(1, derived_gas_diffusivity), derived(1, derived_decomposition_base_rate), &
                            derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), &
-                           driver(1, driver_decomposition), mixing, driver(1, driver_soil_temperature), pore_water, &
+                           scalar, mixing, driver(1, driver_soil_temperature), pore_water, &
                            driver(1, driver_soil_liquid), driver(1, driver_drainage), driver(1, driver_runoff), &
                            derived(1, derived_surface_profile), derived(1, derived_root_profile), deposition, fixation, &
                            demand, input, input_nitrogen, state(1, state_soil_carbon), state(1, state_soil_nitrogen), &
@@ -384,6 +545,11 @@ contains
     call column_respiration_capacity(n, n_carbon_layer, pools, derived(1, derived_decomposition_base_rate), &
                                      derived(1, derived_decomposition_respired), limitation, state(1, state_soil_carbon), &
                                      state(1, state_respiration_capacity))
+    do k = 1, n_carbon_layer
+      do i = 1, n
+        state(i, state_respiration_capacity + k - 1) = tilled(i, k) * state(i, state_respiration_capacity + k - 1)
+      end do
+    end do
     call dissolved_carbon(n, n_carbon_layer, seconds, p(1, parameter_dissolved_share), driver(1, driver_drainage), &
                           respiration, export)
     respired = 0.0_wp
@@ -413,7 +579,7 @@ contains
                             litter13(1, 4), input_isotope)
       call tracer_column_day(n, n_carbon_layer, pools, seconds, soil_thickness, derived(1, derived_decomposition_base_rate), &
                              derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), &
-                             driver(1, driver_decomposition), mixing, limitation, input_isotope, &
+                             scalar, mixing, limitation, input_isotope, &
                              state(1, state_carbon13_soil), respiration)
       do i = 1, n
         state(i, state_respired_carbon) = state(i, state_respired_carbon) + (respired(i) + export(i)) / seconds
@@ -428,7 +594,7 @@ contains
                             litter14(1, 4), input_isotope)
       call tracer_column_day(n, n_carbon_layer, pools, seconds, soil_thickness, derived(1, derived_decomposition_base_rate), &
                              derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), &
-                             driver(1, driver_decomposition), mixing, limitation, input_isotope, &
+                             scalar, mixing, limitation, input_isotope, &
                              state(1, state_carbon14_soil), respiration)
       do i = 1, n
         state(i, state_respired_carbon14) = state(i, state_respired_carbon14) + sum(respiration(i, :)) / seconds
@@ -445,12 +611,33 @@ contains
         report%limitation = limitation
         report%mixing = mixing
         report%nitrogen_input = input_nitrogen
+        report%scalar = scalar
       end if
     end if
+
+  contains
+
+    subroutine plough_in()
+      !! Litter of all elements, as it was before the day.
+      real(wp) :: down(n, n_carbon_layer - 1, pools, 4)
+
+      down = 0.0_wp
+      call plough(n, n_carbon_layer, pools, soil_thickness, sow, state(1, state_soil_carbon), down(:, :, :, 1))
+      if (with_nitrogen) then
+        call plough(n, n_carbon_layer, pools, soil_thickness, sow, state(1, state_soil_nitrogen), down(:, :, :, 2))
+      end if
+      if (options%isotopes == isotopes_on) then
+        call plough(n, n_carbon_layer, pools, soil_thickness, sow, state(1, state_carbon13_soil), down(:, :, :, 3))
+        call plough(n, n_carbon_layer, pools, soil_thickness, sow, state(1, state_carbon14_soil), down(:, :, :, 4))
+      end if
+      if (present(report)) then
+        if (allocated(report%ploughed)) report%ploughed = down
+      end if
+    end subroutine plough_in
   end subroutine layered_soil
 
-  subroutine one_layer_soil(n, options, day, p, derived, driver, evaporation, litter, litter13, litter14, state, respired, &
-                            report)
+  subroutine one_layer_soil(n, options, day, p, derived, driver, evaporation, litter, litter13, litter14, tilled, state, &
+                            respired, report)
     !! The linear schemes without layers.
     integer, intent(in) :: n  !! tiles in the block
     type(model_options), intent(in) :: options  !! schemes
@@ -460,12 +647,13 @@ contains
     real(wp), intent(in) :: driver(n, n_driver_column)  !! units of the table
     real(wp), intent(in) :: evaporation(n)  !! potential, kg m-2 d-1
     real(wp), intent(in), dimension(n, 4) :: litter, litter13, litter14  !! of leaf, fine root, wood, seed, kg m-2
+    real(wp), intent(in) :: tilled(n, n_carbon_layer)  !! multiplier of decomposition
     real(wp), intent(inout) :: state(n, n_state_column)  !! units of the table
     real(wp), intent(out) :: respired(n)  !! kg C m-2
     type(slow_report), intent(inout), optional :: report  !! what moved
     real(wp), dimension(n, n_decomposition_pool) :: input, scalar, decomposed
     real(wp), dimension(n) :: lignin, litter_cn, leaf_lignin, root_lignin, rain, vegetated, depth, capacity, unused
-    integer :: i, pools
+    integer :: i, k, pools
 
     pools = scheme_pools(options%soil_carbon)
     do i = 1, n
@@ -482,6 +670,21 @@ contains
                           p(1, parameter_leaf_acid_soluble), litter(1, 1), litter(1, 2), litter(1, 3), litter(1, 4), input)
     call one_layer_scalars(n, pools, options%soil_carbon, driver(1, driver_decomposition), &
                            driver(1, driver_air_temperature), rain, p(1, parameter_woody_litter_diameter), scalar)
+    if (options%tillage == tillage_conventional) then  ! the mean of the topsoil, for all pools
+      do i = 1, n
+        unused(i) = 0.0_wp
+      end do
+      do k = 1, topsoil_layers
+        do i = 1, n
+          unused(i) = unused(i) + soil_thickness(k) / sum(soil_thickness(1:topsoil_layers)) * tilled(i, k)
+        end do
+      end do
+      do k = 1, pools
+        do i = 1, n
+          scalar(i, k) = unused(i) * scalar(i, k)
+        end do
+      end do
+    end if
     call one_layer_step(n, pools, 1, day * seconds_per_day, derived(1, derived_decomposition_base_rate), &
                         derived(1, derived_decomposition_transfer), derived(1, derived_decomposition_respired), scalar, &
                         input, state(1, state_soil_carbon), respired, decomposed)
@@ -655,20 +858,25 @@ contains
     end do
   end subroutine tracer_plants
 
-  subroutine crop_move(n, export_share, kept_share, germinated_share, sowing_input, plant, litter, exported)
-    !! Harvest and sowing of one element; what dies joins the litter of its tissue.
+  subroutine crop_move(n, residue_left, export_share, kept_share, germinated_share, sowing_input, plant, litter, exported, &
+                       removed)
+    !! Harvest and sowing of one element; what dies and stays on the field joins the litter of its tissue.
     integer, intent(in) :: n  !! tiles in the block
+    real(wp), intent(in) :: residue_left(n)  !! share of what dies above ground that stays
     real(wp), intent(in) :: export_share(n, n_plant_pool)  !! share that is taken away
     real(wp), intent(in) :: kept_share(n, n_plant_pool)  !! share that stays
     real(wp), intent(in) :: germinated_share(n)  !! share of seed that becomes labile
     real(wp), intent(in) :: sowing_input(n)  !! element in seed from outside, kg m-2
     real(wp), intent(inout) :: plant(n, n_plant_pool)  !! kg m-2
     real(wp), intent(inout) :: litter(n, 4)  !! of leaf, fine root, wood, seed, kg m-2
-    real(wp), intent(out) :: exported(n)  !! kg m-2
+    real(wp), intent(out) :: exported(n)  !! grain and residue, kg m-2
+    real(wp), intent(out) :: removed(n)  !! residue in it, kg m-2
     real(wp) :: dead(n, n_plant_pool)
     integer :: i
     call crop_transfer(n, export_share, kept_share, germinated_share, sowing_input, plant, dead, exported)
+    call remove_residue(n, residue_left, dead, removed)
     do i = 1, n
+      exported(i) = exported(i) + removed(i)
       litter(i, 1) = litter(i, 1) + dead(i, plant_leaf)
       litter(i, 2) = litter(i, 2) + dead(i, plant_fine_root)
       litter(i, 3) = litter(i, 3) + (dead(i, plant_sapwood) + dead(i, plant_heartwood))

@@ -684,6 +684,8 @@ def report(
     out: Path | None = None,
     obs: Path | None = None,
     training: Paths = (),
+    without: Path | None = None,
+    inputs: Path | None = None,
 ):
     """Write one self-contained HTML page about a run.
 
@@ -697,25 +699,84 @@ def report(
         The tower file, NetCDF or CSV, for scores and figures.
     training
         Other tower files (or a folder of them) on which the benchmarks are trained.
+    without
+        Folder of the same run with land use held (S2): all effects of land use.
+    inputs
+        Folder of the configuration, to which the paths of its land-use history refer: gross flows of land, bookkeeping.
 
     Examples
     --------
     concerto report hyytiala.nc --obs FI-Hyy_2005-2007.nc --out hyytiala.html
+
+    concerto report out/s3 --without out/s2 --inputs examples/land_use
     """
+    from concerto.simulation.parallel import launcher_rank
+
+    if launcher_rank():  # under mpirun one page is enough
+        return
     if run.is_dir():
         from concerto.evaluation.globe_report import write_globe_report
 
         target = out or run / "report.html"
         _page(target)
-        write_globe_report(target, run)
+        write_globe_report(target, run, without=without, inputs=inputs)
         print(target)
         return
+    for name, given in (("without", without), ("inputs", inputs)):
+        if given is not None:
+            raise ConcertoError(f"--{name} is for the folder of `concerto run`, and {run} is none", hint="leave it out")
     from concerto.evaluation.report import write_report
 
     target = out or run.with_suffix(".html")
     _page(target, run, *([obs] if obs else []), *training)
     write_report(target, run, obs=obs, training=list(training))
     print(target)
+
+
+@app.command(name="land-use")
+def land_use(
+    run: Path,
+    /,
+    *,
+    without: Path | None = None,
+    out: Path = Path("land_use"),
+    regions: str = "bands",
+    inputs: Path | None = None,
+    pairs: Flag = False,
+    figures: Literal["svg", "png", "none"] = "svg",
+):
+    """Write emissions of land use by region, year and component, and figures, from a run with land use.
+
+    Parameters
+    ----------
+    run
+        Folder of `concerto run` with land use (S3).
+    without
+        Folder of the same run with land use held (S2): the emission ELUC, bookkeeping beside it, lost sinks apart.
+    out
+        Folder for land_use_budget.csv, land_use_budget_<method>.nc and the figures.
+    regions
+        bands (north of 30 N, tropics, south), boxes (rough continents), or a map: FILE.nc or FILE.nc:VARIABLE.
+    inputs
+        Folder of the configuration, to which the paths of its land-use history refer: bookkeeping, gross flows.
+    pairs
+        Bookkeeping of every pair of kinds of land, in place of groups of transitions and components.
+    figures
+        Format of the figures, or none.
+
+    Examples
+    --------
+    concerto land-use out/s3 --without out/s2 --inputs examples/land_use --out tables
+    """
+    from concerto.evaluation.land_use import budget_files, figure_files
+
+    paths, notes = budget_files(run, out, without, regions, inputs, "pairs" if pairs else "groups")
+    if figures != "none":
+        paths += figure_files(run, out, without, figures, inputs=inputs)
+    for note in notes:
+        print(note, file=sys.stderr)
+    for path in paths:
+        print(path)
 
 
 @app.command

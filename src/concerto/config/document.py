@@ -119,15 +119,20 @@ def _default(name, row, required) -> str:
     return "" if isinstance(value, dict) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
+def _reference(row) -> str:
+    """The first reference to another section within the type of a key; empty without one."""
+    if "$ref" in row:
+        return row["$ref"]
+    parts = [*row.get("anyOf", []), *row.get("oneOf", []), *([row["items"]] if "items" in row else [])]
+    return next(filter(None, map(_reference, parts)), "")
+
+
 def _table(title, node, schema):
     """Heading, table and tables of the sections below."""
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     below = []
     for name, row in node["properties"].items():
-        found = row if "$ref" in row else row.get("items", {})
-        found = next((p.get("items", p) for p in row.get("anyOf", []) if "items" in p or "oneOf" in p), found)
-        found = next((p["items"] for p in found.get("oneOf", []) if "items" in p), found)
-        inner = schema["$defs"].get(found.get("$ref", "").rpartition("/")[2])
+        inner = schema["$defs"].get(_reference(row).rpartition("/")[2])
         kind = _kind(row, schema)
         if inner and inner["title"] not in ("Fixed", "Cycle"):
             below.append((f"{title}.{name}" if title else name, inner))
@@ -149,6 +154,7 @@ def page() -> str:
             "[tables](tables/variables.md) can be named by its own name or its CMIP name.", "",
             "| group | variables |", "|---|---|"]  # fmt: skip
     full = {"nitrogen": "cn", "plant_hydraulics": "on", "crops": "calendar", "isotopes": "on"}
+    full |= {"grazing": "livestock", "irrigation": "demand"}
     for group in ("carbon", "water", "energy", "nitrogen"):
         names = ", ".join(f"`{entries[name].cmip or name}`" for name in _expand(group, full))
         out.append(f"| {group} | {names} |")

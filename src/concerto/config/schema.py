@@ -93,7 +93,7 @@ def _years(value, example="[1901, 2020]"):
 
 
 def _climate(value):
-    if isinstance(value, str) and value == "transient" or isinstance(value, Cycle):
+    if isinstance(value, str) and value in ("transient", "record") or isinstance(value, Cycle):
         return value
     if isinstance(value, (list, tuple)):
         return Cycle(cycle=_years(value))
@@ -101,7 +101,8 @@ def _climate(value):
         return Cycle(cycle=_years(value["cycle"]))
     raise Fault(
         f"{shown(value)} is no climate",
-        "write transient (the years of the forcing itself) or {cycle: [1901, 1920]} (these years again and again)",
+        "write transient (the years of the forcing itself), {cycle: [1901, 1920]} (these years again and again) or "
+        "record (those of a tower again and again)",
     )
 
 
@@ -248,8 +249,8 @@ class Fixed(Section):
 
 
 Climate = Annotated[
-    Literal["transient"] | Cycle,
-    BeforeValidator(_climate, json_schema_input_type=Literal["transient"] | Cycle | tuple[Year, Year]),
+    Literal["transient", "record"] | Cycle,
+    BeforeValidator(_climate, json_schema_input_type=Literal["transient", "record"] | Cycle | tuple[Year, Year]),
 ]
 
 # --- domain
@@ -319,9 +320,10 @@ class Soil(Section):
 class Domain(Section):
     """Cells of the run and what they are made of."""
 
-    grid: Literal["embedded", "latlon", "file", "points"] = key(
+    grid: Literal["embedded", "latlon", "file", "points", "tower"] = key(
         "embedded",
-        "embedded: land of the package; latlon: every cell is land; file: land of `file`; points: the list `points`",
+        "embedded: land of the package; latlon: every cell is land; file: land of `file`; points: the list `points`; "
+        "tower: place and plants of the towers of `forcing`",
     )
     resolution: Annotated[Annotated[float, Field(gt=0)] | tuple[float, float], BeforeValidator(_resolution)] | None = (
         key(None, "size of a cell, degrees: number or [of latitude, of longitude] (embedded, latlon; 2 if not given)")
@@ -368,6 +370,8 @@ class Domain(Section):
         gridded = ("embedded", "latlon")
         _needs(self, "grid", points=("points",))
         _needs(self, "grid", must=False, resolution=gridded, mask=(*gridded, "file"))
+        places = (*gridded, "file", "points")
+        _needs(self, "grid", must=False, box=places, file=places)
         if self.grid == "file" and self.file is None:
             _needs(self, "grid", file=("file",))
         if self.variables and not (self.file or self.mask or isinstance(self.points, str)):
@@ -383,13 +387,31 @@ class Domain(Section):
 # --- forcing and atmosphere
 
 
+class Tower(Section):
+    """What the file of a flux tower does not say, or says wrongly."""
+
+    latitude: float | None = key(None, "degrees north", ge=-90, le=90)
+    longitude: float | None = key(None, "degrees east", ge=-180, le=360)
+    elevation: float | None = key(None, "m above sea level", ge=-450, le=6500)
+    igbp: Annotated[str, BeforeValidator(_igbp, json_schema_input_type=str | int)] | None = key(
+        None, "IGBP land-cover class, such as ENF"
+    )
+    name: str | None = key(None, "name in the output", min_length=1)
+    canopy_height: float | None = key(None, "height of the vegetation, m", ge=0, le=120)
+    time_stamp: Literal["start", "end", "middle"] | None = key(None, "part of the interval that the stamps mark")
+    years: Years | None = key(None, "first and last year of the record that are read; all whole years if not given")
+    gap_limit_days: float | None = key(
+        None, "longest gap of temperature, shortwave or humidity that is filled, days; 14 if not given", ge=0, le=366
+    )
+
+
 class Forcing(Section):
     """Weather."""
 
-    source: Literal["embedded", "monthly", "cru_jra", "era5", "era5_land", "isimip3", "gswp3", "alma"] = key(
+    source: Literal["embedded", "monthly", "cru_jra", "era5", "era5_land", "isimip3", "gswp3", "alma", "tower"] = key(
         "embedded",
-        "embedded: climate of the package with generated weather; monthly: monthly fields with generated weather; else "
-        "the layout of the files",
+        "embedded: climate of the package with generated weather; monthly: monthly fields with generated weather; "
+        "tower: records of flux towers, as `concerto site` reads them; else the layout of the files",
     )
     files: Files | None = key(
         None,
@@ -401,14 +423,22 @@ class Forcing(Section):
         None, "height of temperature, humidity and wind above ground, m; without it that of the source", gt=0, le=200
     )
     time_offset_hours: float | None = key(
-        None, "time of the files minus UTC, h; if not given, what they say, else 0 (alma)", ge=-14, le=14
-    )
+        None,
+        "time of the files minus UTC, h; if not given, what they say, else 0 (alma) or that of the longitude (tower)",
+        ge=-14, le=14,
+    )  # fmt: skip
+    tower: Tower | None = key(None, "what the file of the tower does not say (tower)")
 
     @model_validator(mode="after")
     def _check(self):
-        others = ("monthly", "cru_jra", "era5", "era5_land", "isimip3", "gswp3", "alma")
+        others = ("monthly", "cru_jra", "era5", "era5_land", "isimip3", "gswp3", "alma", "tower")
         _needs(self, "source", files=others)
-        _needs(self, "source", must=False, time_offset_hours=("alma",))
+        _needs(self, "source", must=False, time_offset_hours=("alma", "tower"), tower=("tower",))
+        if self.source == "tower" and isinstance(self.files, dict):
+            raise Fault(
+                "files of single variables are named, but a tower has all in one", "name the file of the tower",
+                ("files",),
+            )  # fmt: skip
         return self
 
 
@@ -486,6 +516,58 @@ class Idealised(Section):
     every: int | None = key(None, "years between cuts (cut_and_regrow)", ge=1)
 
 
+class Livestock(Section):
+    """Animals on grass of managed land, none elsewhere."""
+
+    pasture: float = key(0.0, "livestock units per m2 of grass of pasture", ge=0.0, le=0.01)
+    rangeland: float = key(0.0, "livestock units per m2 of grass of rangeland", ge=0.0, le=0.01)
+
+
+class Forestry(Section):
+    """Forest that is cut in rotation, thinned and planted."""
+
+    rotation: float = key(80.0, "age at which a managed stand is cut, yr", ge=1.0, le=500.0)
+    share: float = key(1.0, "share of secondary forest that is managed", ge=0.0, le=1.0)
+    thinning: float = key(0.0, "share of the wood of a stand that a thinning takes", ge=0.0, le=1.0)
+    thinning_interval: float = key(10.0, "years from one thinning of a stand to the next", ge=1.0, le=500.0)
+    thinning_age: float = key(20.0, "age from which stands are thinned, yr", ge=0.0, le=500.0)
+    planted_carbon: float = key(0.05, "carbon of the young trees that are planted after a cut, kg m-2", ge=0.0, le=1.0)
+    forests: Literal["secondary", "all"] = key("secondary", "all: primary forest, too, which becomes secondary")
+
+
+def _or_word(words, kind, otherwise):
+    """One of some words, or something else."""
+    return Annotated[
+        Annotated[Literal[*words], Tag("word")] | Annotated[kind, Tag(otherwise)],
+        Discriminator(lambda value: "word" if isinstance(value, str) else otherwise),
+    ]
+
+
+class Management(Section):
+    """How land in use is managed; acts on the tiles of its kind of land, from 1 January of each year."""
+
+    residue_left: float | None = key(
+        None, "share of crop residue that stays on the field at harvest; of the table if not given", ge=0.0, le=1.0
+    )
+    fertiliser: _or_word(("off", "history"), Annotated[float, Field(ge=0.0, le=0.1)], "number") = key(
+        "off", "nitrogen of mineral fertiliser, kg N m-2 yr-1 of crop area; history: of LUH2 or LUH3, by cell and year"
+    )
+    manure: _or_word(("off",), Annotated[float, Field(ge=0.0, le=0.1)], "number") = key(
+        "off", "nitrogen of manure, kg N m-2 yr-1 of crop area"
+    )
+    irrigation: Literal["off", "history", "on"] | None = key(
+        None,
+        "history: the irrigated share of crop area of LUH2 or LUH3; on: all of it; both mean model.options.irrigation: "
+        "demand",
+    )
+    livestock: _or_word(("off",), Livestock, "mapping") | None = key(
+        None, "livestock units per m2 of pasture and rangeland; means model.options.grazing: livestock"
+    )
+    forestry: _or_word(("off",), Forestry, "mapping") = key(
+        "off", "rotation, thinning and planting in secondary forest"
+    )
+
+
 class LandUse(Section):
     """Land use: classes of land as tiles of their own, and what changes them on 1 January of each year."""
 
@@ -513,6 +595,12 @@ class LandUse(Section):
         "default", "shares of cleared vegetation: burned, products, litter"
     )
     minimum_area: float = key(1e-4, "smallest share of land of a kind that a cell did not have", ge=0.0, le=0.1)
+    merge_below: float = key(
+        0.01,
+        "classes of age are joined where that misplaces less growth than that of this share of land; 0: never, and "
+        "land grows older in the mean field",
+        ge=0.0, le=0.1,
+    )  # fmt: skip
     luh_forest: Literal["advisory", "strict"] = key("advisory", "whether forests of the history are all trees")
     rangeland: Literal["natural", "cleared"] = key("natural", "cleared: without trees where they are more than half")
     urban: Literal["keep", "remove"] = key("keep", "remove: the rest of the land stands for it")
@@ -532,9 +620,23 @@ class LandUse(Section):
         None, "what natural land of the first map is (hilda, esa_cci)"
     )
     variable: str | None = key(None, "name of the class variable (hilda, esa_cci)")
+    management: Management = key(Management(), "fertiliser, irrigation, livestock, residue, forestry")
 
     @model_validator(mode="after")
     def _check(self):
+        files = self.files or {}
+        for name in ("fertiliser", "irrigation"):
+            if getattr(self.management, name) == "history" and self.source in ("luh2", "luh3"):
+                if "management" not in files:
+                    raise Fault(
+                        f"{name}: history needs the file of management",
+                        f"name it in land_use.files.management, or write {name}: off", ("management", name),
+                    )  # fmt: skip
+            elif getattr(self.management, name) == "history" and self.source != "none":
+                raise Fault(
+                    f"{name}: history is for land_use.source: luh2 or luh3, but source is {self.source}",
+                    "give a number" if name == "fertiliser" else "write on or off", ("management", name),
+                )  # fmt: skip
         if self.source == "idealised" and self.idealised is None:
             raise Fault(
                 "source idealised needs the key idealised", "add idealised: {kind: deforest, years: [1900, 1950]}"
@@ -634,7 +736,10 @@ Parameters = Annotated[
 class Model(Section):
     """The model itself."""
 
-    time_step: int = key(1800, "step of the fast processes, s; divides a day", ge=60, le=10800)
+    time_step: int = key(
+        1800, "step of the fast processes, s; divides a day; with a tower that of its record if not given", ge=60,
+        le=10800,
+    )  # fmt: skip
     options: Options = Field(
         default={},
         description="choices of processes, such as {stomata: medlyn}; see [options](tables/options.md)",
@@ -686,8 +791,9 @@ class Phase(_Air):
     years: Years | None = key(None, "first and last calendar year, both included (run)")
     climate: Climate | None = key(
         None,
-        "`transient` (the years themselves; run) or {cycle: [1901, 1920]}, these years of the forcing again and again. "
-        "Spin-ups need a cycle; with the embedded forcing it is the first year of the next run phase if not given",
+        "`transient` (the years themselves; run), {cycle: [1901, 1920]}, these years of the forcing again and again, or "
+        "`record`, the whole years of a tower again and again. Spin-ups need a cycle; if not given it is the record of "
+        "a tower, and with the embedded forcing the first year of the next run phase",
     )
     co2: Air | None = key(
         None,
@@ -738,8 +844,7 @@ def _group(entry) -> str | None:
 
 
 def _filled(entry, options) -> bool:
-    option, _, choice = (entry.only_with or "").partition("=")
-    return not option or options.get(option, loader.options()[option].default) == choice
+    return loader.filled(entry, lambda option: options.get(option, loader.options()[option].default))
 
 
 def _expand(name, options) -> list[str]:
@@ -751,7 +856,7 @@ def _expand(name, options) -> list[str]:
         raise Fault(f"there is no variable or group '{name}'", nearest(name, [*GROUPS, "all", *entries, *cmip],
                     f"groups: {', '.join(GROUPS)}, all; variables: see `concerto vars`"))  # fmt: skip
     if not _filled(entries[found], options):
-        option, _, choice = entries[found].only_with.partition("=")
+        option, _, choice = entries[found].only_with.partition("|")[0].partition("=")
         now = options.get(option, loader.options()[option].default)
         raise Fault(
             f"{name} is filled only with the option {option}: {choice}, which is {now}",
@@ -874,6 +979,9 @@ class Config(Section):
         streams = [stream.name for stream in self.output.streams]
         _once(streams, "stream", ("output", "streams"))
         _once([phase.name for phase in self.phases], "phase", ("phases",))
+        self._check_tower()
+        if self.land_use.source != "none":
+            self._manage()
         for k, stream in enumerate(self.output.streams):
             found = []
             for i, name in enumerate(stream.variables):
@@ -912,8 +1020,67 @@ class Config(Section):
                     raise Fault(f"there is no stream '{name}'", hint, ("phases", k, "outputs", i))
         return self
 
-    def _default_cycle(self, k) -> Cycle:
+    def _check_tower(self):
+        """Refuse a tower without its place and the other way round, and what only a tower has."""
+        tower = self.forcing.source == "tower"
+        if tower != (self.domain.grid == "tower"):
+            raise Fault(
+                f"forcing.source is {self.forcing.source}, and domain.grid is {self.domain.grid}: a tower is both",
+                "write domain: {grid: tower} and forcing: {source: tower, files: FILE}", ("domain", "grid"),
+            )  # fmt: skip
+        if tower and self.land_use.source != "none" and self.model.options.get("phenology") == "prescribed":
+            raise Fault(
+                "the leaf area of a tower is that of its plants, and land use changes them", "leave the option out",
+                ("model", "options", "phenology"),
+            )  # fmt: skip
+        for k, phase in enumerate(self.phases):
+            if phase.climate == "record" and not tower:
+                raise Fault(
+                    f"record is for forcing.source: tower, but source is {self.forcing.source}",
+                    "write transient or {cycle: [1901, 1920]}", ("phases", k, "climate"),
+                )  # fmt: skip
+
+    def _manage(self):
+        """Options that the management of land means; refuses others, and what would not act."""
+        wanted, options = self.land_use.management, dict(self.model.options)
+        for name, option, choice in (("irrigation", "irrigation", "demand"), ("livestock", "grazing", "livestock")):
+            value, at = getattr(wanted, name), ("land_use", "management", name)
+            given = value is not None and value != "off"
+            if given and options.get(option) not in ("off", choice):
+                raise Fault(
+                    f"it needs model.options.{option}: {choice}, which is {options.get(option)}",
+                    f"remove {option} from model.options, or write {name}: off", at,
+                )  # fmt: skip
+            if value == "off" and options.get(option) == choice:
+                raise Fault(
+                    f"{name} is off, but model.options.{option} is {choice}", "remove one of the two", at
+                )  # fmt: skip
+            if given:
+                options[option] = choice
+        if wanted.fertiliser != "off" and options["nitrogen"] != "cn":
+            raise Fault(
+                f"fertiliser acts on the cycle of nitrogen, and model.options.nitrogen is {options['nitrogen']}",
+                "write model.options.nitrogen: cn, or fertiliser: off", ("land_use", "management", "fertiliser"),
+            )  # fmt: skip
+        for name in ("residue_left", "fertiliser", "manure"):
+            value = getattr(wanted, name)
+            if name in self.model.parameters and value is not None and value != "off":
+                raise Fault(
+                    f"{name} stands in model.parameters, too", "give it in one place", ("land_use", "management", name)
+                )
+        if options != self.model.options:
+            try:
+                loader.option_numbers(options)
+            except KeyError as error:
+                raise Fault(
+                    str(error.args[0]), "change that option, or land_use.management", ("land_use", "management")
+                ) from None
+            self.model = self.model.model_copy(update={"options": options})
+
+    def _default_cycle(self, k):
         run = self._next_run(k)
+        if self.forcing.source == "tower":
+            return "record"
         if self.forcing.source != "embedded" or run is None:
             raise Fault(
                 f"the spin-up '{self.phases[k].name}' needs the years of the forcing that it repeats",

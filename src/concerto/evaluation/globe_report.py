@@ -57,7 +57,8 @@ _TO_UNIT = {  # units of totals.csv -> factor to the unit of the figure
 }
 _PHASES = {"compute": "compute", "step": "compute", "model": "compute", "input": "input", "read": "input",
            "forcing": "input", "output": "output", "write": "output", "waiting": "waiting", "wait": "waiting",
-           "idle": "waiting", "spin-up": "spin-up", "spinup": "spin-up", "other": "other"}  # fmt: skip
+           "idle": "waiting", "spin-up": "spin-up", "spinup": "spin-up", "land use": "compute",
+           "other": "other"}  # fmt: skip
 
 
 LARGE = 1.0  # million km2 of land from which sums say more than means
@@ -338,7 +339,7 @@ def _without_history(facts):
     return {"nbp": "near an equilibrium"}
 
 
-def analyse(folder, years=20):
+def analyse(folder, years=20, without=None, inputs=None):
     """Everything that the page and the figures show.
 
     Parameters
@@ -347,13 +348,17 @@ def analyse(folder, years=20):
         Folder of a run.
     years : int
         Last years of which the means are taken.
+    without : path, optional
+        Folder of the same run with land use held (S2), for all that land use does.
+    inputs : path, optional
+        Folder to which the paths of the land-use history refer (that of the configuration): gross flows, bookkeeping.
 
     Returns
     -------
     dict
         ``data`` (Climatology), ``domain`` (or None), ``whole`` (bool), ``totals``, ``compared``, ``biomes``,
         ``biomes_compared``, ``latitudes``, ``share`` (cell, 17) and ``biome`` (cell,) or None, ``series``, ``facts``,
-        ``notes``.
+        ``notes``, ``land_use`` (dict, or None for a run without).
     """
     folder = Path(folder)
     globe.stream_files(folder)  # a missing folder is told before anything else
@@ -386,7 +391,25 @@ def analyse(folder, years=20):
         "series": (read_series(folder, notes) if _sums(data) else None) or _yearly(data),
         "facts": facts,
         "notes": notes,
+        "land_use": _land_use(folder, without, inputs, notes),
     }
+
+
+def _land_use(folder, without, inputs, notes):
+    """Land use of the run: it, that without change, the history, budgets; None where there is none."""
+    from concerto.evaluation import land_use as lu
+
+    if "land_use" not in globe.stream_files(folder):
+        if without is not None:
+            raise ConcertoError(f"{folder} has no land use to compare with {without}.", hint="Leave --without.")
+        return None
+    run = lu.read_land_use(folder)
+    held = None if without is None else lu.read_land_use(without)
+    if held is not None:
+        lu.eluc(held, run)  # the same cells and years, and both have NBP
+    history = lu.history_or_none(run, inputs, notes)
+    budgets = lu.budgets(run, held, "bands", history, notes=notes)
+    return {"run": run, "without": held, "history": history, "budgets": budgets}
 
 
 def _figures(found):
@@ -436,6 +459,11 @@ def _figures(found):
             "Wall time. What each rank spent its time on.",
         ),
     ]
+    if (land_use := found["land_use"]) is not None:
+        from concerto.evaluation.land_use import figures
+
+        drawn = figures(land_use["run"], land_use["without"], land_use["history"])
+        out += [(f"land_use_{name}", draw, caption) for name, draw, caption in drawn]
     return out
 
 
@@ -561,6 +589,87 @@ def _latitude_table(found):
     return {"head": head, "body": body}
 
 
+_TITLES = {
+    "runs": "Emission by what gives it",
+    "bookkeeping": "Emission by bookkeeping, densities of the first years",
+}
+_PERIODS = 4
+
+
+def _land_use_table(found):
+    """Tables of land use: components, regions, areas; None for a run without."""
+    from concerto.evaluation.land_use import KINDS
+
+    land_use = found["land_use"]
+    if land_use is None:
+        return None
+    run, without = land_use["run"], land_use["without"]
+    tables = land_use["budgets"]
+    largest = max(float(np.abs(table.net.sel(region="all")).max()) for table in tables.values())
+    factor, unit = 1.0, run.unit
+    if run.extensive and largest < 0.05:
+        factor, unit = 1e3, "TgC"
+    digits = 3 if factor * largest < 1 else 2 if factor * largest < 10 else 1 if factor * largest < 100 else 0
+
+    def text(values, fewer=0):
+        value = float(values) * factor
+        return "–" if value == 0.0 else number(value, max(digits - fewer, 0))
+
+    parts = []
+    for method, title in _TITLES.items():
+        if method not in tables:
+            continue
+        table = tables[method]
+        whole = table.sel(region="all")
+        year = whole["year"].values
+        spans = np.array_split(np.arange(len(year)), min(_PERIODS, len(year)))
+        rows = [(str(name).replace("_", " "), whole.sel(component=name)) for name in whole["component"].values]
+        rows.append(("all", whole.sum("component")))
+        body = [
+            [name, text(row.source.mean()), text(row.sink.mean()), text(row.net.mean()), text(row.net.sum(), 1),
+             *(text(row.net.values[s].mean()) for s in spans)]
+            for name, row in rows
+        ]  # fmt: skip
+        if "lasc" in table:
+            body.append(["LASC, apart", "", "", text(whole.lasc.mean()), text(whole.lasc.sum(), 1),
+                         *(text(whole.lasc.values[s].mean()) for s in spans)])  # fmt: skip
+        columns = ["–".join(map(str, dict.fromkeys((int(year[s[0]]), int(year[s[-1]]))))) for s in spans]
+        head = [(name, f"{unit} yr⁻¹") for name in ("sources", "sinks", "net", *columns)]
+        head.insert(3, ("sum", unit))
+        parts.append({"title": title, "first": "component", "head": head, "body": body})
+    names = [str(name) for name in tables["runs"]["region"].values if name != "all"]
+    if len(names) > 1 and run.extensive:
+        shown = [m for m in _TITLES if m in tables]
+        body = [[name, *(text(tables[m].net.sel(region=name).sum("component").mean()) for m in shown)]
+                for name in (*names, "all")]  # fmt: skip
+        words = {"runs": "this run" if without is None else "two runs", "bookkeeping": "bookkeeping"}
+        head = [(words[m], f"{unit} yr⁻¹") for m in shown]
+        parts.append({"title": "Net emission by region", "first": "region", "head": head, "body": body})
+    weight = run.area * 1e-12 if run.extensive else run.area / run.area.sum()
+    area = np.einsum("yck,c->yk", run.kinds, weight)
+    change = np.diff(area, axis=0)
+    there = [k for k in range(len(KINDS)) if area[:, k].max() > 1e-6 * area.sum(axis=1).max()]
+    digits = 3 if area.sum(axis=1).max() < 10 else 2
+    body = [
+        [KINDS[k], *("–" if v == 0.0 else number(v, digits) for v in (area[0, k], area[-1, k],
+         np.maximum(change[:, k], 0.0).sum(), np.minimum(change[:, k], 0.0).sum()))]
+        for k in there
+    ]  # fmt: skip
+    unit = "10⁶ km²" if run.extensive else "share"
+    head = [(str(run.year[0]), unit), (str(run.year[-1]), unit), ("gained", unit), ("lost", unit)]
+    parts.append({"title": "Area", "first": "kind of land", "head": head, "body": body})
+    if without is None:
+        notes = ["This is what clearing and products give to the air at once. The emission of land use (ELUC) needs a"
+                 " second run whose land use is held: --without FOLDER. Litter, soil and growth are in the net"
+                 " uptake."]  # fmt: skip
+    else:
+        notes = [f"All effects: net uptake of {without.folder} less that of this run. It contains the sinks that lost"
+                 " forests would have been; bookkeeping does not."]  # fmt: skip
+    notes.append("Positive to the atmosphere. Sources and sinks are summed apart: of the runs by cell and year, of"
+                 " bookkeeping also by kind of land and process. Peat is not modelled.")  # fmt: skip
+    return {"tables": parts, "notes": notes}
+
+
 def outside(compared, biomes_compared=()):
     """Sentences about everything that is not inside its range.
 
@@ -638,6 +747,7 @@ def _context(found, figures):
         "figures": figures,
         "biomes": _biome_table(found),
         "latitudes": _latitude_table(found),
+        "land_use": _land_use_table(found),
         "phases": _phases(facts),
         "residuals": _residuals(facts),
         "run": _run_rows(facts),
@@ -648,7 +758,7 @@ def _context(found, figures):
     }
 
 
-def write_globe_report(path_html, folder, years=20):
+def write_globe_report(path_html, folder, years=20, without=None, inputs=None):
     """Write the page of a global or regional run.
 
     Parameters
@@ -660,6 +770,8 @@ def write_globe_report(path_html, folder, years=20):
         ``run.json``.
     years : int
         Last years of which the means are taken.
+    without, inputs : path, optional
+        As in :func:`analyse`: the run with land use held, the folder of the configuration.
 
     Returns
     -------
@@ -678,7 +790,7 @@ def write_globe_report(path_html, folder, years=20):
 
     from concerto.evaluation.plots import inline
 
-    found = analyse(folder, years)
+    found = analyse(folder, years, without, inputs)
     figures = {}
     for name, draw, caption in _figures(found):
         svg = draw()
@@ -708,7 +820,7 @@ def _write(path, content):
     return path
 
 
-def figure_files(folder, target, format="svg", years=20):
+def figure_files(folder, target, format="svg", years=20, without=None, inputs=None):
     """Write the figures of the page as single files.
 
     Parameters
@@ -720,16 +832,19 @@ def figure_files(folder, target, format="svg", years=20):
     format : "svg" or "png"
     years : int
         Last years of which the means are taken.
+    without, inputs : path, optional
+        As in :func:`analyse`: the run with land use held, the folder of the configuration.
 
     Returns
     -------
     list of pathlib.Path
-        ``maps``, ``biomes``, ``types``, ``latitude``, ``seasons``, ``totals``, ``time``, as far as there is something
-        to draw.
+        ``maps``, ``biomes``, ``types``, ``latitude``, ``seasons``, ``totals``, ``time``, ``land_use_map``,
+        ``land_use_area``, ``land_use_flows``, ``land_use_uptake``, ``land_use_tiles``, as far as there is something to
+        draw.
     """
     if format not in ("svg", "png"):
         raise ConcertoError(f"format: {format!r} is not a format of figures.", hint="Choose svg or png.")
-    found = analyse(folder, years)
+    found = analyse(folder, years, without, inputs)
     target = Path(target)
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 ``read_land_use`` reads what a run with land use has written; the figure functions give a complete SVG document (str),
 PNG bytes with ``format="png"``, or None where there is nothing to draw. Emissions are positive to the atmosphere,
-uptake positive into the land: net uptake = NBP - fLuc, with NBP = NPP - heterotrophic respiration.
+uptake positive into the land: net uptake = NBP + farm harvest that enters products - fLuc, with NBP = NPP -
+heterotrophic respiration - what leaves with harvest.
 
 Two runs that differ in nothing but land use, S3 (as it was) and S2 (held), give the emission ELUC = uptake(S2) -
 uptake(S3). :func:`beside_bookkeeping` puts that of bookkeeping beside it, with the densities of the run itself, and
@@ -30,7 +31,7 @@ COLOURS = {
 }  # fmt: skip
 #: Fluxes and stocks of the stream land_use that are read where they are there.
 FLUXES = ("fLuc", "fDeforestToAtmos", "fDeforestToProduct", "fHarvestToProduct", "fProductDecomp", "fLulccResidueLut",
-          "seed_carbon", "wood_harvest_deficit")  # fmt: skip
+          "seed_carbon", "wood_harvest_deficit", FARM := "farm_harvest_to_products")  # fmt: skip
 BIG = 1e9  # m2; runs with less land are of points and have values per area
 
 
@@ -47,6 +48,7 @@ class LandUseRun:
     kinds : (year, cell, 6) share of the land of each kind, after the changes of 1 January
     nbp : (year, cell) kg C m-2 yr-1 or None where no stream has it
     domain : Domain of the run
+    moved : (year, cell) share of the land that changed hands on 1 January, both ways counted, or None
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class LandUseRun:
     lon_edges: np.ndarray | None = None
     row: np.ndarray | None = None
     column: np.ndarray | None = None
+    moved: np.ndarray | None = None
 
     @property
     def area(self):
@@ -77,12 +80,16 @@ class LandUseRun:
     @property
     def uptake(self):
         """Net uptake, (year, cell) kg C m-2 yr-1, or None without NBP."""
-        return None if self.nbp is None else self.nbp - self.flux["fLuc"]
+        return None if self.nbp is None else self.nbp + self.flux.get(FARM, 0.0) - self.flux["fLuc"]
+
+    @property
+    def scale(self):
+        """Weights of the cells in :meth:`total`, (cell,)."""
+        return self.area * 1e-12 if self.extensive else self.area / self.area.sum() * 1e3
 
     def total(self, values):
         """Sum over the land: (year, cell) kg C m-2 -> (year,) PgC; mean in g C m-2 for points."""
-        values = np.asarray(values, float)
-        return values @ self.area * 1e-12 if self.extensive else values @ self.area / self.area.sum() * 1e3
+        return np.asarray(values, float) @ self.scale
 
     @property
     def unit(self):
@@ -165,13 +172,14 @@ def read_land_use(folder) -> LandUseRun:
         flux = {name: _cells(ds[name].values, domain) * seconds for name in FLUXES if name in ds}
         kinds = np.stack([_cells(ds[f"{kind}_area"].values, domain) for kind in KINDS], axis=-1)
         stock = _cells(ds["cProduct"].values, domain)
+        moved = _cells(ds["moved_area"].values, domain) if "moved_area" in ds else None
     latitude, longitude = np.asarray(domain.latitude, float), np.asarray(domain.longitude, float)
     _, grid = _from_domain(domain, latitude, longitude, None, None, True, [])
     lat_edges, lon_edges, row, column = grid if grid is not None else (None,) * 4
     facts = folder / "run.json"
     facts = json.loads(facts.read_text()) if facts.is_file() else {}
     return LandUseRun(folder, year, flux, stock, kinds, _yearly(folder, "nbp", domain, year.tolist()), domain, facts,
-                      latitude, longitude, lat_edges, lon_edges, row, column)  # fmt: skip
+                      latitude, longitude, lat_edges, lon_edges, row, column, moved)  # fmt: skip
 
 
 def read_totals(folder) -> dict:
@@ -265,6 +273,12 @@ def by_kind(run, names=("cVeg", "cLitter", "cSoil", "npp", "nbp"), stream="tiles
                 f"the stream {stream} of {run.folder} lacks {', '.join(lacking) or 'tiles'}",
                 hint="add {name: tiles, frequency: year, variables: [npp, nbp, cVeg, cLitter, cSoil], per: tile}",
             )
+        years = ds["time"].dt.year.values
+        if not np.array_equal(years, run.year):
+            raise ConcertoError(
+                f"{run.folder}: the stream {stream} has no record for each year from {run.year[0]} to {run.year[-1]}",
+                hint="write it each year, in all phases (phases.<name>.outputs)",
+            )
         seconds = _seconds(ds)[:, None]
         values = {n: ds[n].values.astype(float) * (1.0 if n.startswith("c") else seconds) for n in names}
     place = _kind_of_tiles(run)
@@ -294,7 +308,7 @@ def _filled(values):
     return np.where(np.isnan(values), mean, values)
 
 
-def beside_bookkeeping(without, with_use, history, base=10, stream="tiles"):
+def beside_bookkeeping(without, with_use, history, base=10, stream="tiles", types="groups"):
     """ELUC of two runs beside bookkeeping with the densities of the run, and what makes the difference.
 
     Parameters
@@ -307,12 +321,15 @@ def beside_bookkeeping(without, with_use, history, base=10, stream="tiles"):
         What S3 followed.
     base : int
         Years at the start whose mean densities and NBP are those of fixed bookkeeping (a cycle of the climate).
+    types : {"groups", "pairs"}
+        Types of transition that ``record`` keeps apart: groups, or every pair of kinds (then there is no ``table``).
 
     Returns
     -------
     dict
         ``year``, the terms of :func:`concerto.landuse.accounting.compare` ((year,) of :meth:`LandUseRun.total`; they
-        sum to the difference to round-off), ``transient``, ``lasc``, ``table`` (components of the budget), ``record``.
+        sum to the difference to round-off), ``transient``, ``lasc``, ``table`` (components of the budget), ``record``
+        and ``record_transient`` (:func:`concerto.landuse.bookkeeping.bookkeep`, fixed and transient densities).
 
     Notes
     -----
@@ -350,18 +367,162 @@ def beside_bookkeeping(without, with_use, history, base=10, stream="tiles"):
         return kinds["nbp"][y - first] - start["nbp"]
 
     years = range(first + 1, int(without.year[-1]) + 1)
-    fixed = bookkeep(history, table, years)
-    moving = bookkeep(history, table, years, densities=densities, d_nbp=change)
+    fixed = bookkeep(history, table, years, types=types)
+    moving = bookkeep(history, table, years, types=types, densities=densities, d_nbp=change)
     total = without.total
     out = accounting.compare(
         total(without.uptake[1:]), total(with_use.uptake[1:]), total(fixed["eluc"]), total(moving["eluc"]),
         total(moving["lasc"]),
     )  # fmt: skip
-    weights = without.area * 1e-12 if without.extensive else without.area / without.area.sum() * 1e3
+    if types == "groups":
+        out["table"] = accounting.budget_table(fixed, without.scale)
     return out | {
-        "year": fixed["year"], "transient": total(moving["eluc"]), "lasc": total(moving["lasc"]),
-        "table": accounting.budget_table(fixed, weights), "record": fixed, "unit": without.unit,
+        "year": fixed["year"], "transient": total(moving["eluc"]), "lasc": total(moving["lasc"]), "record": fixed,
+        "record_transient": moving, "unit": without.unit,
     }  # fmt: skip
+
+
+def history_or_none(run, folder=None, notes=None):
+    """:func:`history_of`, or None where it cannot be opened; ``notes`` takes the reason.
+
+    Without ``folder`` only a history that needs no file is opened.
+    """
+    section = (run.facts.get("configuration") or {}).get("land_use") or {}
+    if folder is None and section.get("source") != "idealised":
+        return None
+    try:
+        return history_of(run, "." if folder is None else folder)
+    except (ConcertoError, KeyError) as error:
+        if notes is not None:
+            notes.append(f"The history of land use cannot be read again: {error}.")
+        return None
+
+
+def parts_of(run, without=None):
+    """Components of the emission of the process model: dict name -> (year, cell) kg C m-2 yr-1, sources positive.
+
+    Parameters
+    ----------
+    run : LandUseRun
+    without : LandUseRun, optional
+        S2; then all are differences of the two runs and sum to :func:`eluc`, else they sum to fLuc.
+
+    Returns
+    -------
+    dict
+        burned, products, seed and, with ``without``, land (litter, soil, growth, lost sinks).
+    """
+
+    def of(name):
+        value = run.flux.get(name, np.zeros_like(run.flux["fLuc"]))
+        return value if without is None else value - without.flux.get(name, 0.0)
+
+    out = {"burned": of("fDeforestToAtmos"), "products": of("fProductDecomp"), "seed": -of("seed_carbon")}
+    if without is not None:
+        _same(without, run)
+        out["land"] = without.nbp - run.nbp - of(FARM)
+    return out
+
+
+def budgets(run, without=None, regions="bands", history=None, base=10, stream="tiles", types="groups", notes=None):
+    """Tables of sources, sinks and net emission by region, year and component.
+
+    Parameters
+    ----------
+    run : LandUseRun
+    without : LandUseRun, optional
+        S2.
+    regions : str, path or dict
+        See :func:`concerto.landuse.regions.regions`.
+    history : LandUse, optional
+        What the run followed; with it and ``without`` there is bookkeeping too.
+    base, stream, types
+        Of :func:`beside_bookkeeping`.
+    notes : list of str, optional
+        Takes what is left out.
+
+    Returns
+    -------
+    dict of str to xarray.Dataset
+        ``runs`` (process model), and where possible ``bookkeeping``, ``bookkeeping transient`` (densities of each
+        year), ``bookkeeping by transition`` (:func:`concerto.landuse.accounting.bookkeeping_budget`), in PgC yr-1, or
+        gC m-2 yr-1 for points.
+    """
+    from concerto.landuse import accounting
+    from concerto.landuse.regions import regions as masks_of
+
+    masks = masks_of(run.latitude, run.longitude, regions)
+    options = {"regions": masks, "weights": run.scale, "units": "PgC yr-1" if run.extensive else "gC m-2 yr-1"}
+    notes = [] if notes is None else notes
+    found, parts = None, parts_of(run, without)
+    if without is not None and history is not None:
+        try:
+            found = beside_bookkeeping(without, run, history, base, stream, types)
+        except ConcertoError as error:
+            notes.append(f"No bookkeeping: {error}.")
+    if found is None:
+        return {"runs": accounting.run_budget(run.year, parts, **options)}
+    fixed, moving = found["record"], found["record_transient"]
+    later = {name: values[-len(found["year"]) :] for name, values in parts.items()}
+    out = {"runs": accounting.run_budget(found["year"], later, lasc=moving["lasc"], **options)}
+    if types == "groups":
+        out["bookkeeping"] = accounting.bookkeeping_budget(fixed, **options)
+        out["bookkeeping transient"] = accounting.bookkeeping_budget(moving, **options)
+    by_type = accounting.bookkeeping_budget(fixed, by="type", **options)
+    if types == "pairs":  # most pairs never happen
+        happens = ((by_type.source != 0.0) | (by_type.sink != 0.0)).any(("region", "year"))
+        by_type = by_type.isel(component=happens.values)
+    return out | {"bookkeeping by transition": by_type}
+
+
+def budget_files(folder, target, without=None, regions="bands", inputs=None, types="groups"):
+    """Write the tables of :func:`budgets` of a run.
+
+    Parameters
+    ----------
+    folder, without : path
+        Of the run (S3) and of that whose land use is held (S2, optional).
+    target : path
+        Folder for the files, made where it is missing.
+    regions : str, path or dict
+        See :func:`concerto.landuse.regions.regions`.
+    inputs : path, optional
+        Folder to which the paths of the history in the configuration refer; without it bookkeeping follows idealised
+        histories only.
+    types : {"groups", "pairs"}
+
+    Returns
+    -------
+    paths, notes : list of pathlib.Path, list of str
+        ``land_use_budget.csv`` (all), ``land_use_budget_<method>.nc`` (each).
+
+    Examples
+    --------
+    >>> budget_files("out/s3", "tables", without="out/s2", inputs="examples/land_use")  # doctest: +SKIP
+    """
+    from concerto.landuse import accounting
+
+    if types not in ("groups", "pairs"):
+        raise ConcertoError(f"types: {types!r} is not known.", hint="Choose groups or pairs.")
+    run = read_land_use(folder)
+    held = None if without is None else read_land_use(without)
+    if held is not None:
+        _same(held, run)
+    notes = []
+    history = None if held is None else history_or_none(run, inputs, notes)
+    if held is None:
+        notes.append("No second run: only what land use gives to the air at once, no ELUC, no bookkeeping.")
+    elif history is None and not notes:
+        notes.append("No bookkeeping: name the folder of the configuration, to which the paths of the history refer.")
+    tables = budgets(run, held, regions, history, types=types, notes=notes)
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = [target / "land_use_budget.csv"]
+    accounting.write_budget(paths[0], tables)
+    for method, table in tables.items():
+        paths.append(target / f"land_use_budget_{method.replace(' ', '_')}.nc")
+        table.to_netcdf(paths[-1])
+    return paths, notes
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -393,6 +554,22 @@ def emission_map(run, without=None, years=None):
         shown = frame.draw(axis, value, *_colours(ramp, levels, extend, kind))
         axis.set_title(f"{title}, {a}–{b}, kgC m⁻²", pad=3)
         _bar(figure, axis, shown, levels)
+    return figure
+
+
+@_drawn
+def tiles_map(run):
+    """Map of the number of tiles of each cell, or None where all have the same."""
+    count = np.bincount(np.asarray(run.domain.tile_cell), minlength=run.domain.n_cell).astype(float)
+    if len(count) < 2 or np.ptp(count) == 0.0:
+        return None
+    frame = _Frame(run)
+    figure, axes = _figure(1, 1, 5.4, 5.4 * frame.ratio * 0.9 + 0.75)
+    step = max(1, int(np.ceil(np.ptp(count) / 9)))
+    levels = np.arange(count.min(), count.max() + step + 1, step)  # a class begins at its level
+    shown = frame.draw(axes[0, 0], count, *_colours("YlGnBu", levels, "neither", "linear"))
+    axes[0, 0].set_title(f"Tiles of a cell, {count.sum():.0f} in all", pad=3)
+    _bar(figure, axes[0, 0], shown, levels)
     return figure
 
 
@@ -514,7 +691,8 @@ def uptake_attribution(run, window=1):
         return of(run.flux[name]) if name in run.flux else np.zeros(len(run.year))
 
     parts = [("NBP of the land", of(run.nbp), GREEN), ("clearing (burned)", -flux("fDeforestToAtmos"), SECOND),
-             ("decay of products", -flux("fProductDecomp"), WARM), ("seed", flux("seed_carbon"), WATER)]  # fmt: skip
+             ("decay of products", -flux("fProductDecomp"), WARM), ("seed", flux("seed_carbon"), WATER),
+             ("farm harvest kept in products", flux(FARM), COLOURS["crop"])]  # fmt: skip
     net = of(run.uptake)
     largest = max(np.nanmax(np.abs(v)) for _, v, _ in parts)
     parts = [p for p in parts if np.nanmax(np.abs(p[1])) > 2e-3 * largest]
@@ -534,7 +712,7 @@ def uptake_attribution(run, window=1):
     axis.set_title("Net uptake of the land" + (f", running mean of {window} years" if window > 1 else ""))
     axis.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=5, handlelength=1.1, columnspacing=1.2)
+    figure.legend(handles, labels, loc="outside upper left", ncols=6, handlelength=1.1, columnspacing=1.2)
     return figure
 
 
@@ -598,7 +776,51 @@ def curves(time, panels, unit, across="", columns=3, share=None):
     return figure
 
 
-def figure_files(folder, target, without=None, format="svg", window=1):
+def figures(run, without=None, history=None, window=1):
+    """Figures of a run: list of name, function (taking the format) and caption.
+
+    Parameters
+    ----------
+    run : LandUseRun
+    without : LandUseRun, optional
+        S2.
+    history : LandUse, optional
+        For gross flows of land.
+    """
+    scale, unit = (1e-12, "million km²") if run.extensive else (1.0, "share of land")
+    a, b = run.year[0], run.year[-1]
+    told = "both ways counted" if history is not None else "net in each year and cell: what goes both ways is not seen"
+    if history is None and run.moved is not None:
+        whole = (run.moved[1:] @ run.area).sum() * 1e-12 if run.extensive else run.total(run.moved[1:]).sum() * 1e-3
+        told += f"; in all {whole:.3g} {unit} changed hands"
+    return [
+        (
+            "map",
+            lambda **k: emission_map(run, without, **k),
+            f"Emission of land use. Sum of {a} to {b}; positive to the atmosphere."
+            + (" Right: net uptake with land use held less that of this run." if without is not None else ""),
+        ),
+        ("area", lambda **k: area_series(run, **k), "Kinds of land. After the changes of 1 January."),
+        (
+            "flows",
+            lambda **k: flow_diagram(flow_matrix(run, history) * scale, unit, **k),
+            f"Flows of land. From the kind on the left to that on the right, {a} to {b}; {told}.",
+        ),
+        (
+            "uptake",
+            lambda **k: uptake_attribution(run, window, **k),
+            "Net uptake and its parts. NBP is that of the land alone: growth, decay of litter and soil, and what leaves"
+            " with the harvest of farms.",
+        ),
+        (
+            "tiles",
+            lambda **k: tiles_map(run, **k),
+            "Tiles. One for each plant type and class of land that a cell ever has; those without area rest.",
+        ),
+    ]
+
+
+def figure_files(folder, target, without=None, format="svg", window=1, inputs=None):
     """Write the figures of a run as single files.
 
     Parameters
@@ -608,29 +830,26 @@ def figure_files(folder, target, without=None, format="svg", window=1):
     target : path
         Folder for the files, made where it is missing.
     format : "svg" or "png"
+    inputs : path, optional
+        Folder to which the paths of the history refer: flows of land are gross then.
 
     Returns
     -------
     list of pathlib.Path
-        ``land_use_map``, ``land_use_area``, ``land_use_flows``, ``land_use_uptake``, as far as there is something to
-        draw.
+        ``land_use_map``, ``land_use_area``, ``land_use_flows``, ``land_use_uptake``, ``land_use_tiles``, as far as
+        there is something to draw.
     """
     if format not in ("svg", "png"):
         raise ConcertoError(f"format: {format!r} is not a format of figures.", hint="Choose svg or png.")
     run = read_land_use(folder)
     held = None if without is None else read_land_use(without)
-    scale, unit = (1e-12, "million km²") if run.extensive else (1.0, "share of land")
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, content in (
-        ("land_use_map", emission_map(run, held, format=format)),
-        ("land_use_area", area_series(run, format=format)),
-        ("land_use_flows", flow_diagram(flow_matrix(run) * scale, unit, format=format)),
-        ("land_use_uptake", uptake_attribution(run, window, format=format)),
-    ):
+    for name, draw, _ in figures(run, held, history_or_none(run, inputs), window):
+        content = draw(format=format)
         if content is not None:
-            path = target / f"{name}.{format}"
+            path = target / f"land_use_{name}.{format}"
             path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
             paths.append(path)
     return paths

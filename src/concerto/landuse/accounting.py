@@ -167,6 +167,186 @@ def by_type(record, weights=None):
     return {name: total[:, t] for t, name in enumerate(record["types"])}
 
 
+# --- year by year, region by region, component by component -----------------------------------------------------------
+
+#: Components of :func:`bookkeeping_budget`. Each pair of process and type of transition is in one of them, so that they
+#: sum to the whole.
+COMPONENTS = {
+    "deforestation": "land cleared for lasting use: what burns, what is left to decay, its products",
+    "regrowth": "vegetation that grows on abandoned land (a sink)",
+    "wood_harvest": "wood harvest, and other management of forests in the history: products, slash, regrowth",
+    "shifting_cultivation": "clearing and regrowth where land goes both ways, natural and managed",
+    "soil": "litter and soil that turn from those of the former use to those of the new one, of all transitions",
+    "other_transitions": "between managed kinds, between natural kinds, crops of abandoned land, managed plants",
+}
+_COMPONENT = {
+    **{(process, "clearing"): "deforestation" for process in ("burning", "slash", "products")},
+    ("regrowth", "abandonment"): "regrowth",
+    **{(process, "harvest"): "wood_harvest" for process in ("burning", "slash", "regrowth", "products")},
+    **{(process, "shifting"): "shifting_cultivation" for process in ("burning", "slash", "regrowth", "products")},
+}
+#: Components of :func:`run_budget`.
+RUN_COMPONENTS = {
+    "burned": "carbon of cleared vegetation that burns",
+    "products": "decay of products",
+    "seed": "carbon of seed and planted trees, from the air (a sink)",
+    "land": "litter, soil and growth of the land, with the sinks that lost forests would have been",
+    "legacy": "litter, soil and growth of the land, without lost sinks",
+    "lost_sinks": "sinks that lost forests would have been, -LASC",
+}
+ALL = "all"  # the region of everything
+
+
+def bookkeeping_budget(record, regions=None, weights=None, by="component", units="kg C m-2 yr-1"):
+    """Net emission, gross sources and gross sinks of bookkeeping for every region, year and component.
+
+    Parameters
+    ----------
+    record : dict
+        Of :func:`concerto.landuse.bookkeeping.bookkeep`.
+    regions : dict of str to (cell,), optional
+        Share of each cell that belongs to the region (:func:`concerto.landuse.regions.regions`); `all` is added.
+    weights : (cell,), optional
+        Land area of the cells times a factor that makes the unit of the table; default 1.
+    by : {"component", "type", "process"}
+        `COMPONENTS` (types "groups" only), types of transition (pairs of kinds with ``types="pairs"``) or processes.
+    units : str
+        Of the table, for its attributes.
+
+    Returns
+    -------
+    xarray.Dataset
+        `net`, `source`, `sink` (region, year, component); net = source + sink to the bit. Sources and sinks are the
+        positive and negative parts biome by biome and process by process, before anything is summed. With LASC in the
+        record, `lasc` (region, year), which is not part of any component.
+
+    Notes
+    -----
+    Peat is not modelled: there is no such component.
+
+    Examples
+    --------
+    >>> table = bookkeeping_budget(bookkeep(history, table), {"north": latitude > 30})  # doctest: +SKIP
+    >>> table.net.sel(region="north").sum("component")  # doctest: +SKIP
+    """
+    flux, source = np.asarray(record["flux"], float), np.asarray(record["source"], float)
+    types, processes = list(record["types"]), list(record["processes"])
+    if by == "component":
+        if "clearing" not in types:
+            raise ConcertoError("Accounting: components need types='groups'.", hint="Or by='type'.")
+        names, texts = list(COMPONENTS), COMPONENTS
+        place = np.array([[names.index(_component(p, t)) for t in types] for p in processes])
+    elif by in ("type", "process"):
+        names, texts = (types if by == "type" else processes), {}
+        grid = np.arange(len(names))
+        place = np.broadcast_to(grid if by == "type" else grid[:, None], (len(processes), len(types)))
+    else:
+        raise ConcertoError(f"Accounting: by={by!r} is not known.", hint="Choose component, type or process.")
+    parts = []
+    for values in (source, flux - source):
+        out = np.zeros((flux.shape[0], len(names), flux.shape[-1]))
+        for p in range(len(processes)):
+            for t in range(len(types)):
+                out[:, place[p, t]] += values[:, p, t]
+        parts.append(out)
+    return _budget(record["year"], names, texts, *parts, regions, weights, units, record.get("lasc"))
+
+
+def _component(process, kind):
+    return "soil" if process == "soil" else _COMPONENT.get((process, kind), "other_transitions")
+
+
+def run_budget(year, parts, regions=None, weights=None, units="kg C m-2 yr-1", lasc=None):
+    """The same table from the process model: what runs give, cell by cell.
+
+    Parameters
+    ----------
+    year : (Y,)
+    parts : dict of str to (Y, cell)
+        Of `RUN_COMPONENTS`, positive to the atmosphere: burned, products and seed (negative), which are fLuc; with two
+        runs land, NBP of S2 less that of S3.
+    regions, weights, units
+        As in :func:`bookkeeping_budget`.
+    lasc : (Y, cell), optional
+        Loss of additional sink capacity: `land` is then split into legacy and lost sinks.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of :func:`bookkeeping_budget`; sources and sinks are positive and negative cells.
+    """
+    parts = {name: np.asarray(values, float) for name, values in parts.items()}
+    if lasc is not None and "land" in parts:
+        land = parts.pop("land")
+        parts |= {"legacy": land + lasc, "lost_sinks": -np.asarray(lasc, float)}
+    values = np.stack(list(parts.values()), axis=1)
+    source, sink = np.maximum(values, 0.0), np.minimum(values, 0.0)
+    return _budget(year, list(parts), RUN_COMPONENTS, source, sink, regions, weights, units, None)
+
+
+def _budget(year, names, texts, source, sink, regions, weights, units, lasc):
+    import xarray as xr
+
+    regions = dict(regions or {})
+    n_cell = source.shape[-1]
+    if ALL in regions:
+        raise ConcertoError(f"Accounting: a region is named {ALL}.", hint="Name it otherwise; the sum is added.")
+    masks = regions | {ALL: np.ones(n_cell)}
+
+    def sums(values):
+        return np.stack(list(regional_sums(values, masks, weights).values()))
+
+    source, sink = (np.swapaxes(sums(values), 1, 2) for values in (np.swapaxes(source, 0, 1), np.swapaxes(sink, 0, 1)))
+    dims = ("region", "year", "component")
+    data = {
+        "net": (dims, source + sink, {"units": units, "long_name": "net emission, positive to the atmosphere"}),
+        "source": (dims, source, {"units": units, "long_name": "gross sources"}),
+        "sink": (dims, sink, {"units": units, "long_name": "gross sinks (negative)"}),
+    }
+    if lasc is not None:
+        text = "loss of additional sink capacity (negative: sinks are lost), not part of net"
+        data["lasc"] = (dims[:2], sums(np.asarray(lasc, float)), {"units": units, "long_name": text})
+    coordinates = {"region": list(masks), "year": np.asarray(year), "component": list(names)}
+    out = xr.Dataset(data, coords=coordinates, attrs={"peat": "not modelled, no component"})
+    if texts:
+        out["component"].attrs["meaning"] = "; ".join(f"{name}: {texts[name]}" for name in names)
+    return out
+
+
+def write_budget(path, tables):
+    """Write tables of :func:`bookkeeping_budget` and :func:`run_budget` as one CSV file.
+
+    Parameters
+    ----------
+    path : path
+    tables : dict of str to xarray.Dataset
+        Name of the method, its table.
+
+    Notes
+    -----
+    A row is method, region, year, component, source, sink, net; the component `total` is the sum of the others, `lasc`
+    stands apart. The first lines, after #, tell the units and the components.
+    """
+    with open(Path(path), "w", newline="", encoding="utf-8") as file:
+        file.write("# land-use emission, positive to the atmosphere; net = source + sink; peat is not modelled\n")
+        for method, table in tables.items():
+            file.write(f"# {method}: {table.net.attrs['units']}\n")
+            for line in filter(None, table["component"].attrs.get("meaning", "").split("; ")):
+                file.write(f"#   {line}\n")
+        writer = csv.writer(file)
+        writer.writerow(("method", "region", "year", "component", "source", "sink", "net"))
+        for method, table in tables.items():
+            values = np.stack([table[name].values for name in ("source", "sink", "net")], axis=-1)
+            for r, region in enumerate(table["region"].values):
+                for y, year in enumerate(table["year"].values):
+                    first = (method, region, int(year))
+                    for name, row in zip(table["component"].values, values[r, y], strict=True):
+                        writer.writerow((*first, name, *(repr(float(v)) for v in row)))
+                    writer.writerow((*first, "total", *(repr(float(v)) for v in values[r, y].sum(axis=0))))
+                    if "lasc" in table:
+                        writer.writerow((*first, "lasc", "", "", repr(float(table["lasc"].values[r, y]))))
+
+
 def regional_sums(values, masks, weights=None):
     """Sums over regions of maps (..., cell).
 

@@ -141,8 +141,10 @@ class BookkeepingYear:
     ----------
     flux : (process, T, R)
         Net flux by `PROCESSES` and `types`; everything below is a sum of it.
+    source : (process, T, R)
+        Positive part of `flux`, biome by biome and box by box before summing; `flux - source` is the sink.
     gross_source, gross_sink : (R,)
-        Positive and negative parts, biome by biome before summing: source + sink = eluc.
+        Positive and negative parts in all: source + sink = eluc.
     stock : dict of (R,)
         Anomalies at the end of the year: vegetation, litter, soil, products.
     stock_change : (R,)
@@ -161,6 +163,7 @@ class BookkeepingYear:
 
     types: tuple
     flux: np.ndarray
+    source: np.ndarray
     gross_source: np.ndarray
     gross_sink: np.ndarray
     stock: dict
@@ -534,7 +537,9 @@ class Bookkeeping:
         flux[PROCESSES.index("products")] = lost.sum(axis=2)
         for name, position in _BOXED.items():
             flux[PROCESSES.index(name)] = emitted[position].sum(axis=2)
-        source = np.maximum(emitted, 0.0).sum(axis=(0, 1, 3)) + flux[0].sum(axis=0) + flux[-1].sum(axis=0)
+        source = flux.copy()  # what burns and decays has one sign
+        for name, position in _BOXED.items():
+            source[PROCESSES.index(name)] = np.maximum(emitted[position], 0.0).sum(axis=2)
         stock = {name: self.boxes[:, box].sum(axis=(0, 1, 3)) for box, name in enumerate(_DENSITIES)}
         stock["products"] = self.products.sum(axis=(0, 2))
         after = self.boxes.sum(axis=(0, 1, 2, 4)) + self.products.sum(axis=(0, 2))
@@ -544,8 +549,9 @@ class Bookkeeping:
         if lasc is not None:
             land_sink = np.sum(nbp_change * self.area_start, axis=1) + lasc
         return BookkeepingYear(
-            self.types, flux, source, sink, stock, after - before, potential, area_change, lasc, land_sink, nbp_change
-        )
+            self.types, flux, source, source.sum(axis=(0, 1)), sink, stock, after - before, potential, area_change,
+            lasc, land_sink, nbp_change,
+        )  # fmt: skip
 
 
 def _types(table, types):
@@ -1003,9 +1009,9 @@ def bookkeep(
     Returns
     -------
     dict
-        `year` (Y,), `types`, `processes`, `flux` (Y, process, type, cell), `eluc`, `gross_source`, `gross_sink`,
-        `stock_change`, `potential_change` and, with `d_nbp`, `lasc` and `land_sink` (Y, cell), kg C m-2 of land yr-1;
-        `books`, the :class:`Bookkeeping` at the end.
+        `year` (Y,), `types`, `processes`, `flux` and `source` (Y, process, type, cell), `eluc`, `gross_source`,
+        `gross_sink`, `stock_change`, `potential_change` and, with `d_nbp`, `lasc` and `land_sink` (Y, cell), kg C m-2
+        of land yr-1; `books`, the :class:`Bookkeeping` at the end.
     """
     lag = 1 if timing == "pulse" else 0
     if years is None:
@@ -1044,7 +1050,7 @@ def bookkeep(
             )
         )
     out = {"year": np.array(years), "types": books.types, "processes": PROCESSES, "books": books}
-    for name in ("flux", "eluc", "gross_source", "gross_sink", "stock_change", "potential_change"):
+    for name in ("flux", "source", "eluc", "gross_source", "gross_sink", "stock_change", "potential_change"):
         out[name] = np.stack([getattr(part, name) for part in parts])
     if d_nbp is not None:
         out["lasc"] = np.stack([part.lasc for part in parts])

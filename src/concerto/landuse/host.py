@@ -2,7 +2,9 @@
 
 The tiles of the run are made once, for all classes that a cell ever has. Only tiles with area are advanced. On
 1 January, before the first step, secondary land grows older, wood is harvested, land changes hands
-(`concerto.landuse.transitions`) and products enter their pools, which decay through the year.
+(`concerto.landuse.transitions`) and products enter their pools, which decay through the year. How land is managed in
+the year that begins is set as parameters of its tiles. What fields and pastures have yielded in a year enters the pool
+of one year when that year ends.
 """
 
 from __future__ import annotations
@@ -11,12 +13,27 @@ from dataclasses import replace
 
 import numpy as np
 
+from concerto.domain.cover import few_tiles
+from concerto.domain.land_cover import N_PFT
 from concerto.errors import ConcertoError
-from concerto.landuse.classes import class_list, compositions
+from concerto.landuse.classes import (
+    CROP,
+    GRASSES,
+    PASTURE,
+    PRIMARY,
+    RANGELAND,
+    SECONDARY,
+    class_list,
+    compositions,
+)
 from concerto.landuse.products import ProductPools
 from concerto.landuse.transitions import KINDS, Layout, Options, apply_year, kinds_used, slots
+from concerto.simulation.tiles import HARVESTED
 from concerto.tables import loader
 
+MANAGED = ("fertiliser", "manure", "irrigated", "livestock_density", "mowing_leaf_area")  # 0: nothing is done
+HISTORY = {"fertiliser": "fertiliser", "irrigation": "irrigated"}  # what `history` is in LandUseYear.management
+SMALL = 0.05  # share of `domain.minimum_fraction` that a type of a kind of land has to cover at its largest
 CLOSURE = 1e-11  # relative; a year of land use that loses more than this is a bug and stops the run
 
 
@@ -67,10 +84,50 @@ def check_follows(config, phase, now: int, begin=None) -> None:
         )
 
 
+def cell_rows(options) -> list[str]:
+    """Names of the rows [cell] that are filled with these options."""
+    return [name for name, entry in loader.variables("cell").items() if loader.filled(entry, options.__getitem__)]
+
+
+def _management_notes(config, base, used) -> list[str]:
+    """What to know of the management; refuses a history that does not have it."""
+    wanted, out = config.land_use.management, []
+    for name, key in HISTORY.items():
+        if getattr(wanted, name) == "history" and key not in base.management:
+            stem = {"fertiliser": "fertl", "irrigation": "irrig"}[name]
+            raise ConcertoError(
+                f"land_use.management.{name} is history, and the file of management has no {stem}_<crop>",
+                hint=f"name another file in land_use.files.management, or write land_use.management.{name}: off",
+            )
+    if used[:, CROP].any() and config.model.options.get("crops") != "calendar":
+        out.append("land use: crops are neither sown nor harvested, the option crops is grass (calendar: they are)")
+    return out
+
+
+def _forestry(section):
+    """Settings of the operator from the section of the configuration."""
+    from concerto.landuse.forestry import Forestry
+
+    if section == "off":
+        return None
+    given = section.model_dump()
+    return Forestry(primary=given.pop("forests") == "all", **given)
+
+
 def _kinds(series, first, last):
-    """Kinds of land (cell, 6) from the state of the year ``first`` to that of ``last``."""
-    found = series.year(last).area > 0.0
-    return found | kinds_used(series, range(first, last)) if last > first else found
+    """Kinds of land (cell, 6) from the state of the year ``first`` to that of ``last``, and their largest area."""
+    most = series.year(last).area
+    found = most > 0.0
+    for year in range(first, last):
+        found = found | kinds_used(series, (year,))
+        most = np.maximum(most, series.year(year).area)
+    return found, most
+
+
+def _large_enough(mixtures, most, smallest):
+    """Mixtures without types that never get the share ``smallest`` of the cell; the largest of a kind stays."""
+    least = smallest / np.maximum(most, 1e-12)
+    return {kind: few_tiles(mixtures[kind], least[:, k, None], N_PFT)[0] for k, kind in enumerate(KINDS)}
 
 
 def with_classes(domain, config, climate):
@@ -105,16 +162,32 @@ def with_classes(domain, config, climate):
     )  # fmt: skip
     state = series.year(first)
     age = 15.0 if state.secondary_age is None else state.secondary_age
-    layout = slots(class_list(section.secondary), mixtures, _kinds(series, min(years), max(years)), state.area,
-                   secondary_age=age)  # fmt: skip
-    notes = [*domain.notes, *series.notes, *series.repairs()]
+    used, most = _kinds(series, min(years), max(years))
+    forestry = _forestry(section.management.forestry)
+    if forestry is not None and forestry.primary:  # what is cut of primary forest needs tiles of secondary land
+        used[:, SECONDARY] |= used[:, PRIMARY]
+        most[:, SECONDARY] += most[:, PRIMARY]
+    mixtures = _large_enough(mixtures, most, SMALL * config.domain.minimum_fraction)
+    layout = slots(class_list(section.secondary), mixtures, used, state.area, secondary_age=age)
+    notes = [*domain.notes, *series.notes, *series.repairs(), *_management_notes(config, base, used)]
     if domain.tile_parameters:
-        notes.append(f"land use: {', '.join(domain.tile_parameters)} of single places are those of the table")
+        notes.append(f"land use: {', '.join(domain.tile_parameters)} of single places hold on primary and secondary land")
     series.close()
     return replace(
         domain, tile_cell=layout.cell, tile_pft=layout.pft, tile_fraction=layout.area, tile_class=layout.land_class,
-        mixtures=mixtures, tile_parameters={}, notes=notes,
+        mixtures=mixtures, tile_parameters=_of_natural_land(domain, layout), notes=notes,
     )  # fmt: skip
+
+
+def _of_natural_land(domain, layout) -> dict:
+    """Parameters of single places for the tiles of all classes: on managed land those of the table."""
+    natural, out = np.isin(layout.kind[layout.land_class], (PRIMARY, SECONDARY)), {}
+    for name, values in domain.tile_parameters.items():
+        table = np.array(loader.parameters()[name].values)
+        given = np.tile(table, (domain.n_cell, 1))
+        given[domain.tile_cell, domain.tile_pft] = values
+        out[name] = np.where(natural, given[layout.cell, layout.pft], table[layout.pft])
+    return out
 
 
 class LandUseHost:
@@ -144,9 +217,96 @@ class LandUseHost:
                              np.zeros((own.n_cell, 6, 6)))  # fmt: skip
         self.series = open_land_use(section, whole, config.folder).subset(slice(first, first + own.n_cell))
         self.options = Options(clearing=section.clearing, wood_harvest=section.wood_harvest, fates=section.fates,
-                               minimum_area=section.minimum_area)  # fmt: skip
+                               minimum_area=section.minimum_area, merge_below=section.merge_below)  # fmt: skip
         self.products = ProductPools(own.n_cell, section.products)
         self.year, self.last = start_year(config), last_year(config)
+        if section.merge_below > 0.0 and section.secondary == "age_classes":
+            self.layout.follow_age(self.series.year(self.year).secondary_age)
+        self.management, self.rows = section.management, cell_rows(config.model.options)
+        self.forestry = _forestry(section.management.forestry)
+        self.table: dict = {}  # parameters of management before the host has changed them
+
+    def manage(self, tiles) -> None:
+        """Set the parameters of the tiles to the management of the year that the area stands for.
+
+        Fertiliser, manure, water and animals are on fields, pasture and rangeland alone: on all other land they are 0.
+
+        Parameters
+        ----------
+        tiles : Tiles of the rank, all classes; its parameters are changed
+        """
+        wanted, kind = self.management, self.layout.kind[self.layout.land_class]
+        for name in MANAGED:
+            self.table.setdefault(name, tiles.parameter(name))
+        of_history = [name for name in HISTORY if getattr(wanted, name) == "history"]
+        history = self.series.year(self.year).management if of_history else {}
+        crop, pft = kind == CROP, self.layout.pft
+        grass = (pft >= GRASSES.start) & (pft < GRASSES.stop)
+        values = {name: np.where(np.isin(kind, (CROP, PASTURE, RANGELAND)), self.table[name], 0.0) for name in MANAGED}
+        given = {"fertiliser": wanted.fertiliser, "manure": wanted.manure, "irrigated": wanted.irrigation}
+        for name, value in given.items():
+            if value == "history":
+                value = np.clip(history[name], *loader.parameters()[name].bounds)[self.layout.cell]
+            elif value in (None, "off"):
+                continue
+            values[name] = np.where(crop, 1.0 if isinstance(value, str) else value, 0.0)
+        if wanted.livestock not in (None, "off"):
+            density = wanted.livestock
+            of_kind = np.select([kind == PASTURE, kind == RANGELAND], [density.pasture, density.rangeland], 0.0)
+            values["livestock_density"] = np.where(grass, of_kind, 0.0)
+        values["irrigated"] = np.where(crop, values["irrigated"], 0.0)
+        values["mowing_leaf_area"] = np.where(kind == PASTURE, values["mowing_leaf_area"], 0.0)
+        if wanted.residue_left is not None:
+            self.table.setdefault("residue_left", tiles.parameter("residue_left"))
+            values["residue_left"] = np.where(crop, wanted.residue_left, self.table["residue_left"])
+        for name, of_tiles in values.items():
+            tiles.set_parameter(name, of_tiles)
+
+    def harvest(self, tiles, members, found: dict, seconds: float) -> None:
+        """End of a year: what was taken from fields and pastures enters the pool of one year.
+
+        Where more seed and manure came than was taken, nothing enters; that came from outside, and is in `nbp`.
+
+        Parameters
+        ----------
+        tiles : Tiles that were advanced; what they count is set to 0
+        members : their numbers among all tiles, or None: all
+        found : rows [cell] of the year, as :meth:`begin` gave them; changed
+        seconds : length of the year
+        """
+        farm = self._taken(tiles, members)
+        self.products.add(*(self._short_lived(farm[element]) for element in HARVESTED), past=True)
+        found["farm_harvest_to_products"] = farm["carbon"] / seconds
+        found["harvest_to_products"] = found["wood_harvest_to_products"] + found["farm_harvest_to_products"]
+        found["product_carbon"] = self.products.stock("carbon").sum(axis=1)
+        if "product_nitrogen" in self.rows:
+            found["farm_harvest_nitrogen_to_products"] = farm["nitrogen"] / seconds
+            found["nitrogen_to_products"] = found["nitrogen_to_products"] + farm["nitrogen"] / seconds
+            found["product_nitrogen"] = self.products.stock("nitrogen").sum(axis=1)
+
+    def settle(self, tiles) -> None:
+        """End of a spin-up, whose tiles hold what is taken in a year: products of fields in balance with that.
+
+        Parameters
+        ----------
+        tiles : Tiles of the rank, all classes; what they count is set to 0
+        """
+        farm = self._taken(tiles, None)
+        empty = self.products.stock("carbon")[:, 0] <= 0.0  # those of years before a spin-up stay as they are
+        self.products.settle(*(self._short_lived(np.where(empty, farm[element], 0.0)) for element in HARVESTED))
+
+    def _taken(self, tiles, members) -> dict:
+        """Element -> (cell,) what the tiles have yielded, kg m-2 of land, at least 0; they count from 0 again."""
+        members = slice(None) if members is None else members
+        cell, area, out = self.layout.cell[members], self.layout.area[members], {}
+        for element, name in HARVESTED.items():
+            out[element] = np.maximum(np.bincount(cell, area * tiles.get(name), self.own.n_cell), 0.0)
+            tiles.set(name, 0.0)
+        return out
+
+    def _short_lived(self, amount):
+        """(cell,) -> (cell, pool) with all of it in the first pool."""
+        return amount[:, None] * (np.arange(self.products.n_pool) == 0)
 
     def members(self) -> np.ndarray:
         """Tiles that have area."""
@@ -155,7 +315,7 @@ class LandUseHost:
     def check_tiles(self) -> None:
         """Refuse years to come that need kinds of land for which a cell has no tiles."""
         have = self.layout._of_classes((self.layout.table >= 0).any(axis=2)) > 0.0
-        used = _kinds(self.series, self.year, self.last)
+        used = _kinds(self.series, self.year, self.last)[0]
         if (used & ~have).any():
             cell, kind = np.argwhere(used & ~have)[0]
             raise ConcertoError(
@@ -180,10 +340,12 @@ class LandUseHost:
         dict name of the table [cell] -> (cell,), of the year that begins
         """
         n, seconds = self.own.n_cell, 86400.0 * days
-        found = {name: np.zeros(n) for name in loader.variables("cell")}
+        found = {name: np.zeros(n) for name in self.rows}
+        nitrogen = dict.fromkeys(("to_atmosphere", "to_products", "establishment"), np.zeros(n))
         burned, seed = np.zeros(n), np.zeros(n)
         while self.year < year:
-            result = apply_year(tiles, self.layout, self.series.year(self.year), self.own.mixtures, self.options)
+            history = self.series.year(self.year)
+            result = apply_year(tiles, self.layout, history, self.own.mixtures, self.options, self.forestry)
             self.year += 1
             self._check(result)
             self.products.add(result.to_products["carbon"], result.to_products["nitrogen"])
@@ -195,13 +357,30 @@ class LandUseHost:
             found["land_use_to_litter"] += result.to_litter["carbon"]
             found["wood_harvest_deficit"] += result.wood_harvest_deficit * (self.options.wood_harvest == "mass")
             found["moved_area"] += result.moved * seconds
+            found["forestry_to_products"] += result.forestry_to_products.sum(axis=1)
+            found["forestry_area"] += result.forestry_area * seconds
+            found["unmet_area"] += result.unmet.sum(axis=(1, 2)) * seconds
+            for name in nitrogen:
+                amount = getattr(result, name)["nitrogen"]
+                nitrogen[name] = nitrogen[name] + (amount.sum(axis=1) if amount.ndim == 2 else amount)
         decayed = self.products.year().sum(axis=1)
+        self.manage(tiles)
         found |= {
             "land_use_emission": burned + decayed - seed, "deforestation_to_atmosphere": burned,
             "product_decomposition": decayed, "seed_carbon": seed,
+            "harvest_to_products": found["wood_harvest_to_products"],  # those of fields follow when the year is over
         }  # fmt: skip
+        if "product_nitrogen" in self.rows:
+            found |= {
+                "deforestation_nitrogen_to_atmosphere": nitrogen["to_atmosphere"],
+                "nitrogen_to_products": nitrogen["to_products"], "seed_nitrogen": nitrogen["establishment"],
+                "product_nitrogen_decomposition": self.products.lost["nitrogen"].sum(axis=1),
+            }  # fmt: skip
         found = {name: values / seconds for name, values in found.items()}
         found["product_carbon"] = self.products.stock("carbon").sum(axis=1)
+        if "product_nitrogen" in self.rows:
+            found["product_nitrogen"] = self.products.stock("nitrogen").sum(axis=1)
+        found["tiles_with_area"] = np.bincount(self.layout.cell[self.layout.area > 0.0], minlength=n).astype(float)
         area = self.layout.kinds()
         found |= {f"{kind}_area": area[:, k] for k, kind in enumerate(KINDS)}
         found["secondary_age"] = self.layout.secondary_age()
@@ -221,6 +400,7 @@ class LandUseHost:
     def arrays(self) -> tuple[dict, dict]:
         """What a checkpoint needs: arrays by cell and by tile, rows first."""
         cells = {"deficit": self.layout.deficit.reshape(self.own.n_cell, 36)}
+        cells |= {} if self.layout.age is None else {"age": self.layout.age}
         cells |= {name: np.moveaxis(values, 1, 0) for name, values in self.products.state().items()}
         return cells, {"area": self.layout.area}
 
@@ -229,5 +409,8 @@ class LandUseHost:
         self.year = year
         self.layout.area[:] = tiles["area"]
         self.layout.deficit[:] = cells["deficit"].reshape(self.own.n_cell, 6, 6)
-        self.products.restore({name: np.moveaxis(v, 0, 1) for name, v in cells.items() if name != "deficit"})
+        if self.layout.age is not None and "age" in cells:
+            self.layout.age[:] = cells["age"]
+        of_layout = ("deficit", "age")
+        self.products.restore({name: np.moveaxis(v, 0, 1) for name, v in cells.items() if name not in of_layout})
         self.own.tile_fraction[:] = self.layout.area

@@ -175,13 +175,32 @@ class ProductPools:
         """What the pools of a cell hold, kg m-2, (cell, pool)."""
         return self._stock[self._index(element)].copy()
 
-    def add(self, carbon, nitrogen=None):
-        """Put a pulse into the pools now (in the run: on 1 January, before the year's decay), kg m-2, (cell, pool)."""
+    def add(self, carbon, nitrogen=None, *, past=False):
+        """Put a pulse into the pools now (in the run: on 1 January, before the year's decay), kg m-2, (cell, pool).
+
+        ``past``: it belongs to the year that has just ended (harvest of fields); in `linear` it leaves from now on.
+        """
         amount = self._amount(carbon, nitrogen)
         self._stock += amount
         if self._inputs is not None:
             for pool, inputs in enumerate(self._inputs):
-                inputs[:, :, 0] += amount[:, :, pool]
+                inputs[:, :, int(past)] += amount[:, :, pool]
+
+    def settle(self, carbon, nitrogen=None, years=60):
+        """Add the stock that the same pulse at the end of every year of a long past leaves, kg m-2, (cell, pool).
+
+        ``years``: pulses that are summed; 60 are the equilibrium of the first pool to round-off.
+        """
+        past = ProductPools.__new__(ProductPools)
+        past.__dict__ |= self.__dict__
+        past._stock = np.zeros_like(self._stock)
+        past._inputs = None if self._inputs is None else [np.zeros_like(inputs) for inputs in self._inputs]
+        for _ in range(years):
+            past.year()
+            past.add(carbon, nitrogen, past=True)
+        self._stock = self._stock + past._stock
+        if self._inputs is not None:
+            self._inputs = [mine + more for mine, more in zip(self._inputs, past._inputs, strict=True)]
 
     def year(self, carbon=None, nitrogen=None):
         """Advance the pools by a year.

@@ -20,6 +20,7 @@ import numpy as np
 
 from concerto.errors import ConcertoError
 from concerto.landuse.classes import CROP, KINDS, PASTURE, PRIMARY, RANGELAND, SECONDARY, URBAN
+from concerto.landuse.forestry import Forestry, shares
 from concerto.simulation import dynamics
 from concerto.simulation.dynamics import ELEMENTS, Exchange, Some
 from concerto.tables import loader
@@ -30,12 +31,14 @@ RULES = {
     1: ("all", "all", "natural"), 2: ("all", "natural", "natural"), 3: ("all", "all", "all"), 4: ("all", "all", ""),
     5: ("all", "", "all"), 6: ("all", "", ""), 7: ("", "all", "all"), 8: ("", "all", ""), 9: ("", "", "all"),
 }  # fmt: skip
-LIVES, DIES, CLEARED, HARVESTED = range(4)  # what plants on moved area meet
+LIVES, DIES, CLEARED, HARVESTED, PLANTED, THINNED = range(6)  # what plants on moved area meet; planted: cut before it
 POOLS = len(dynamics.PLANT_POOLS)  # labile, leaf, fine root, sapwood, heartwood, seed
 LEAF, SAPWOOD, HEARTWOOD = 1, 3, 4
 NAMES = {"soil_carbon": "carbon", "soil_nitrogen": "nitrogen", "carbon13_soil": "carbon13", "carbon14_soil": "carbon14"}
 CELLS = 64  # worked on at a time, for the cache
 OPEN_ENDED = 20.0  # yr, breadth of the last class of age
+GROWN = 30.0  # yr, e-folding time of the growth by which ages of secondary land are told apart
+NEW_LAND = 0.1  # share of `merge_below` from which the youngest class is kept apart: it gathers land of several years
 HEAT_SCALE = 1e8  # J m-2: closure of heat is relative to at least this, the heat of 3 m of soil 15 K from freezing
 
 
@@ -53,13 +56,16 @@ class Options:
     seed_carbon : kg C m-2 on area whose plants died, from the atmosphere
     fallow : yr, length of the fallow in shifting cultivation
     mature_age : yr, mean age from which secondary forest is mature
-    most_harvested : largest share of a forest that is cut in a year (by mass)
+    most_harvested : largest share of a forest that is cut in a year (by mass, and by forestry)
     efficiency : share of above-ground wood that a harvest takes away
     pulp : share of roundwood that goes to the pool of 10 yr; the rest lasts 100 yr
     ash : share of burned nitrogen that stays as ash
     clearing_supplies_harvest : products of 10 and 100 yr of cleared land count as harvest (by mass)
     pasture_from_grass : pasture is taken from natural grassland first
     ageing : let secondary land grow older by a year before the transitions
+    merge_below : classes of age are joined where that misplaces less growth than this (fraction of land, see
+        :func:`_joined`); then each class has its own mean age and goes on as a whole. 0: never, and ageing is in the
+        mean field
     check : compute the closure of the budgets
     """
 
@@ -78,6 +84,7 @@ class Options:
     clearing_supplies_harvest: bool = False
     pasture_from_grass: bool = False
     ageing: bool = True
+    merge_below: float = 0.0
     check: bool = True
 
     def __post_init__(self):
@@ -85,7 +92,7 @@ class Options:
             raise ConcertoError(f"land_use.wood_harvest is '{self.wood_harvest}'", hint="choose mass, area or off")
         clears(self.clearing)
         fates(self.fates)
-        for name in ("slash", "most_harvested", "efficiency", "pulp", "ash"):
+        for name in ("slash", "most_harvested", "efficiency", "pulp", "ash", "merge_below"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConcertoError(f"land_use.{name} is {getattr(self, name)}", hint="it is a share, 0 to 1")
 
@@ -163,7 +170,7 @@ def fates(name: str = "default") -> Fates:
 
 @dataclass
 class Layout:
-    """Which tile is what, and how much area it has. ``area`` and ``deficit`` belong into a checkpoint.
+    """Which tile is what, and how much area it has. ``area``, ``deficit`` and ``age`` belong into a checkpoint.
 
     Attributes
     ----------
@@ -171,6 +178,7 @@ class Layout:
     cell, land_class, pft : (tile,); rows of cells, indices of ``classes``, plant types
     area : (tile,), fraction of land; 0: a tile that waits
     deficit : (cell, 6, 6), transitions that were too small and wait, fraction of land
+    age : (cell, class of secondary land), yr, mean age of its area; None where ageing is in the mean field
     """
 
     classes: tuple
@@ -179,6 +187,7 @@ class Layout:
     pft: np.ndarray
     area: np.ndarray
     deficit: np.ndarray | None = None
+    age: np.ndarray | None = None
 
     def __post_init__(self):
         for name in ("cell", "land_class", "pft"):
@@ -211,8 +220,17 @@ class Layout:
     def secondary_age(self) -> np.ndarray:
         """Mean age of secondary land (cell,), yr; NaN where there is none."""
         area = self.areas()[:, self.secondary]
-        total, weighted = area.sum(axis=1), (area * self.mean_age()).sum(axis=1)  # not @: bits of a cell are its own
+        age = self.mean_age() if self.age is None else self.age
+        total, weighted = area.sum(axis=1), (area * age).sum(axis=1)  # not @: bits of a cell are its own
         return np.where(total > 0.0, weighted / np.where(total > 0.0, total, 1.0), np.nan)
+
+    def follow_age(self, start=None) -> None:
+        """Follow the mean age of each class from now on; ``start`` (cell,): age of all secondary land, yr."""
+        self.age = np.tile(self.mean_age(), (self.n_cell, 1))
+        if start is not None:
+            start = np.asarray(start, dtype=float)[:, None]
+            low, high = np.array([self.classes[k].age for k in self.secondary]).T
+            self.age = np.where((start >= low) & (start < high), start, self.age)
 
     def _of_tiles(self, values):
         """(tile,) -> (cell, class, type), 0 where there is no tile."""
@@ -301,13 +319,16 @@ class Result:
     runoff_heat : (cell,), heat of that water counted from the freezing point, J m-2
     carbon_by_transition : dict atmosphere, products, litter, of (cell, 6, 6) from, to; harvests of secondary land stand
         on the diagonal, those of primary land with primary to secondary
-    wood_to_products : (cell, 3), share of ``to_products`` of carbon that comes from wood harvest
-    harvest_area : (cell,), fraction of land harvested
+    wood_to_products : (cell, 3), share of ``to_products`` of carbon that comes from wood harvest, forestry included
+    harvest_area : (cell,), fraction of land harvested, forestry included but for its thinning
     wood_harvest_deficit : (cell,), kg C m-2 (fraction of land, for harvest by area) that no forest could give
     unmet : (cell, 6, 6), transitions for which there was no area, fraction of land
     deferred : (cell, 6, 6), those that wait for more, fraction of land
     moved : (cell,), fraction of land that changed hands (ageing not counted)
     wood_from_clearing : (cell,), demand for wood that cleared land met, kg C m-2
+    forestry_to_products : (cell, 3), share of ``wood_to_products`` that comes from managed forests
+    forestry_area : (cell,), fraction of land that they cut at the end of a rotation
+    thinned : (cell,), fraction of land whose plants thinning took, the share of a stand times its area
     residual : dict of carbon, nitrogen, water, energy, carbon13, carbon14 to (cell,): closure relative to the store
         (heat: to at least 1e8 J m-2); empty without ``check``
     """
@@ -328,6 +349,9 @@ class Result:
     deferred: np.ndarray
     moved: np.ndarray
     wood_from_clearing: np.ndarray
+    forestry_to_products: np.ndarray
+    forestry_area: np.ndarray
+    thinned: np.ndarray
     residual: dict = field(default_factory=dict)
 
 
@@ -354,7 +378,7 @@ class _Flows:
         n = layout.table.shape[2]
         key = layout.land_class * n + layout.pft
         size = len(layout.classes) * n
-        order = np.argsort(((layout.cell[target] * size + key[target]) * size + key[source]) * 4 + fate, kind="stable")
+        order = np.argsort(((layout.cell[target] * size + key[target]) * size + key[source]) * 6 + fate, kind="stable")
         return source[order], target[order], amount[order], fate[order], pair[order]
 
 
@@ -368,6 +392,96 @@ def _ageing(layout) -> _Flows:
         source, target = layout.table[:, k][both], layout.table[:, older][both]
         flows.add(source, target, layout.area[source] / (high - low), LIVES, pair)
     return flows
+
+
+def _joined(area, age, bounds, below):
+    """Which classes of age go where (cell, class) -> class, and the mean age there (cell, class).
+
+    A class goes to that of its mean age, and joins what is there. Then neighbours in age are joined, those that lose
+    least first, as long as they lose less than ``below``: with the areas a and b and the growth
+    g = 1 - exp(-age / 30 yr) joining moves the share ab / (a + b) |g_a - g_b| of full-grown vegetation from land that
+    has it to land that has not. It is small where an area is small or the ages are alike. The youngest class gathers
+    the new land of several years and is joined only below a tenth of that. Depends on areas and ages of the cell alone,
+    not on the state.
+
+    Parameters
+    ----------
+    area, age : (cell, class), classes in the order of age
+    bounds : (class,), lower bounds of age
+    """
+    n_cell, n = area.shape
+    cells = np.arange(n_cell)
+    goes = np.searchsorted(bounds, age, side="right") - 1
+    sizes, mean = np.zeros((n_cell, n)), np.zeros((n_cell, n))
+    for k in range(n):
+        to = goes[:, k]
+        sizes[cells, to] += area[:, k]
+        mean[cells, to] += (age[:, k] - mean[cells, to]) * _share(area[:, k], sizes[cells, to])
+    where = np.tile(np.arange(n), (n_cell, 1))  # class -> the youngest of its group
+    limit = np.full(n, below)
+    limit[0] *= NEW_LAND
+    for _ in range(n - 1):
+        growth = 1.0 - np.exp(-mean / GROWN)
+        loss, older = np.full((n_cell, n), np.inf), np.full((n_cell, n), -1)
+        following = np.full(n_cell, -1)
+        for k in range(n)[::-1]:
+            there = sizes[:, k] > 0.0
+            pair = there & (following >= 0)
+            a, b = sizes[:, k], sizes[cells, following]
+            apart = np.abs(growth[:, k] - growth[cells, following]) * a * _share(b, a + b)
+            loss[:, k] = np.where(pair, apart / limit[k], np.inf)
+            older[:, k] = following
+            following = np.where(there, k, following)
+        best = loss.argmin(axis=1)
+        do = np.flatnonzero(loss[cells, best] < 1.0)
+        if len(do) == 0:
+            break
+        young, old = best[do], older[do, best[do]]
+        sizes[do, young] += sizes[do, old]
+        mean[do, young] += (mean[do, old] - mean[do, young]) * sizes[do, old] / sizes[do, young]
+        sizes[do, old] = mean[do, old] = 0.0
+        where[do] = np.where(where[do] == old[:, None], young[:, None], where[do])
+    place = np.searchsorted(bounds, mean, side="right") - 1  # groups follow one another in age: each has a class
+    found = np.take_along_axis(place, np.take_along_axis(where, goes, axis=1), axis=1)
+    new_age = np.zeros((n_cell, n))
+    cell, group = np.nonzero(sizes > 0.0)
+    new_age[cell, place[cell, group]] = mean[cell, group]
+    return np.where(area > 0.0, found, np.arange(n)), new_age
+
+
+def _cohorts(layout, options) -> _Flows:
+    """Flows that bring classes of secondary land to that of their age and join them (:func:`_joined`)."""
+    flows = _Flows()
+    old = layout.secondary
+    bounds = np.array([layout.classes[k].age[0] for k in old])
+    place, age = _joined(layout.areas()[:, old], layout.age, bounds, options.merge_below)
+    table = layout.table[:, old]
+    target = np.take_along_axis(table, place[:, :, None], axis=1)
+    moves = (place != np.arange(len(old))) & ((table < 0) | (target >= 0)).all(axis=2)
+    cell, k = np.nonzero(moves)
+    source, target = table[cell, k], target[cell, k]
+    there = source >= 0
+    flows.add(source[there], target[there], layout.area[source[there]], LIVES, SECONDARY * 6 + SECONDARY)
+    whole = ~((place != np.arange(len(old))) & ~moves).any(axis=1)  # all that was to move had tiles to move to
+    layout.age = np.where(whole[:, None], age, layout.age)
+    return flows
+
+
+def _rejuvenated(layout, flows):
+    """Mean ages after flows into secondary land, whose area begins anew at the lower bound of its class."""
+    age = layout.age
+    n = len(layout.classes)
+    came = np.zeros(layout.n_cell * n)
+    for source, target, amount, fate, _ in flows.parts:
+        anew = (source != target) | (layout.land_class[target] == layout.first[SECONDARY])
+        anew &= fate != THINNED
+        place = layout.cell[target] * n + layout.land_class[target]
+        came += np.bincount(place, amount * anew, len(came))
+    came = came.reshape(-1, n)[:, layout.secondary]
+    now = layout.areas()[:, layout.secondary]
+    low = np.array([layout.classes[k].age[0] for k in layout.secondary])
+    stays = np.clip(1.0 - _share(came, now), 0.0, 1.0)
+    layout.age = np.where(came > 0.0, low + (age - low) * stays, age)
 
 
 def _take(wanted, room, order):
@@ -444,12 +558,11 @@ def _of_all_classes(layout, done, room, fallow):
     if len(old) == 1:
         out[:, old[0], layout.first] = done[:, SECONDARY]
         return out
-    age = layout.mean_age()
-    ready = [k for k in range(len(old)) if age[k] >= 0.5 * fallow]
-    order = ready + [k for k in range(len(old))[::-1] if k not in ready]
+    ready = (layout.mean_age() if layout.age is None else layout.age) >= 0.5 * fallow
     shifting = np.minimum(done[:, SECONDARY], done[:, :, SECONDARY])
     total = shifting.sum(axis=1)
-    taken, _ = _take(total, room[:, old], order)
+    taken, left = _take(total, np.where(ready, room[:, old], 0.0), range(len(old)))
+    taken += _take(left, np.where(ready, 0.0, room[:, old]), range(len(old))[::-1])[0]
     rest = np.maximum(room[:, old] - taken, 0.0)
     left = rest.sum(axis=1)
     for j in range(6):
@@ -491,12 +604,16 @@ def _mixtures(layout, compositions):
     return _share(values, values.sum(axis=2, keepdims=True))
 
 
-def _plan(layout, between, harvested, mixtures, clear, woody, crop, options) -> _Flows:
-    """Flows of a harvest (share of the area of each (cell, class, type)) and of transitions of classes."""
+def _plan(layout, between, harvested, mixtures, clear, woody, crop, options, forestry=None) -> _Flows:
+    """Flows of a harvest (share of the area of each (cell, class, type)), of forestry, of transitions of classes."""
     flows = _Flows()
     area = layout._of_tiles(layout.area)
     cut = area * harvested
     room = area - cut
+    felled = [(cut, HARVESTED)]
+    if forestry is not None:
+        felled.append((area * forestry[0], PLANTED))
+        room = np.maximum(room - felled[1][0], 0.0)
     young = layout.first[SECONDARY]
     types = np.arange(area.shape[2])
 
@@ -517,14 +634,15 @@ def _plan(layout, between, harvested, mixtures, clear, woody, crop, options) -> 
         fate = np.broadcast_to(fate, amount.shape)[row, p]
         flows.add(layout.table[cells[row], i, p], layout.table[cells[row], j, p], amount[row, p], fate, pair)
 
-    for i in np.flatnonzero((layout.kind == PRIMARY) | (layout.kind == SECONDARY)):
+    natural = np.flatnonzero((layout.kind == PRIMARY) | (layout.kind == SECONDARY))
+    for i, (cut, wood) in ((i, part) for i in natural for part in felled):
         cells = np.flatnonzero(cut[:, i].any(axis=1))
         if len(cells) == 0:
             continue
         same = layout.table[cells, young] >= 0
         pair = layout.kind[i] * 6 + SECONDARY
-        straight(cells, i, young, np.where(same, cut[cells, i], 0.0), np.where(woody, HARVESTED, LIVES), pair)
-        for fate, these in ((HARVESTED, woody), (DIES, ~woody)):
+        straight(cells, i, young, np.where(same, cut[cells, i], 0.0), np.where(woody, wood, LIVES), pair)
+        for fate, these in ((wood, woody), (DIES, ~woody)):
             spread(cells, i, young, np.where(~same & these, cut[cells, i], 0.0), fate, pair)
 
     pairs = [(i, j) for i in range(len(layout.classes)) for j in range(len(layout.classes)) if i != j]
@@ -572,6 +690,15 @@ def _plan(layout, between, harvested, mixtures, clear, woody, crop, options) -> 
             k, q = np.nonzero(many)
             cell = cells[row[k]]
             flows.add(layout.table[cell, i, p], layout.table[cell, j, q], many[k, q], DIES, pair)
+    if forestry is not None and forestry[1].any():  # thinning: of stands that stay, where they are
+        stays = layout.area.copy()
+        for source, _, amount, _, _ in flows.parts:
+            stays -= np.bincount(source, amount, len(stays))
+        stays = np.where(stays < 1e-14 * layout.area, 0.0, stays)
+        for i in natural:
+            cell, p = np.nonzero(forestry[1][:, i])
+            tile = layout.table[cell, i, p]
+            flows.add(tile, tile, stays[tile] * forestry[1][cell, i, p], THINNED, layout.kind[i] * 7)
     return flows
 
 
@@ -643,7 +770,8 @@ class _Account:
         self.established = {name: np.zeros(n_cell) for name in names}
         self.ash, self.runoff, self.runoff_heat = np.zeros(n_cell), np.zeros(n_cell), np.zeros(n_cell)
         self.pairs = {name: np.zeros((n_cell, 36)) for name in ("atmosphere", "products", "litter")}
-        self.wood = np.zeros((n_cell, 3))
+        self.wood, self.forestry, self.thinned = np.zeros((n_cell, 3)), np.zeros((n_cell, 3)), np.zeros(n_cell)
+        self.planted_carbon = 0.0  # kg C m-2 of saplings
         self.residual = {}
         self.window(0, n_cell)
 
@@ -709,7 +837,7 @@ def _carry_out_part(tiles, layout, index, flows, local, copies, fate, pair, fuel
     # what becomes of the plants, (flow, pool)
     died = np.flatnonzero(fate != LIVES)
     type_, flow_cell = pft[flows.source[died]], cell[flows.source[died]]
-    cleared, cut = (fate[died] == CLEARED)[:, None], (fate[died] == HARVESTED)[:, None]
+    cleared, cut = (fate[died] == CLEARED)[:, None], (fate[died] >= HARVESTED)[:, None]
     above = table.above[type_]
     left = 1.0 - options.slash
     burned = cleared * above * (left * table.conversion[type_])[:, None]
@@ -750,6 +878,8 @@ def _carry_out_part(tiles, layout, index, flows, local, copies, fate, pair, fuel
             for name, values in (("atmosphere", smoke), ("products", goods.sum(axis=1)), ("litter", litter)):
                 account.pairs[name][account.here] += np.bincount(key, values, account.size * 36).reshape(-1, 36)
             account.add(account.wood, flow_cell, goods * cut)
+            account.add(account.forestry, flow_cell, goods * (cut & (fate[died] != HARVESTED)[:, None]))
+            account.add(account.thinned, flow_cell, weight * (fate[died] == THINNED))
 
     new, _ = dynamics.exchange_rows(some, state, flows, (fate == LIVES).astype(float), copy, fallen, shed=True)
     inverse = 1.0 / flows.area[receivers]
@@ -791,16 +921,19 @@ def _carry_out_part(tiles, layout, index, flows, local, copies, fate, pair, fuel
 
 
 def _sow(tiles, some, new, flows, fate, cell, options, followed, account):
-    """Seed on area whose plants died; crops that have a calendar are sown by it."""
+    """Seed on area whose plants died, saplings where forestry cut; crops that have a calendar are sown by it."""
     receivers = flows.rows
     grows = some.pft[receivers] != loader.pft_names().index("bare")
     if tiles.option("crops") == "calendar":
         grows &= some.parameter("annual_crop")[receivers] < 0.5
-    bare = flows.total((fate != LIVES).astype(float), of_source=False)
+    planted = (fate == PLANTED) & fates(options.fates).tree[some.pft[flows.target]]
+    bare = flows.total(((fate != LIVES) & (fate != THINNED) & ~planted).astype(float), of_source=False)
     bare = np.where(grows, bare, 0.0)
-    if not bare.any() or options.seed_carbon <= 0.0:
-        return
     seed = options.seed_carbon * bare / flows.area[receivers]
+    if planted.any():
+        seed += account.planted_carbon * flows.total(planted.astype(float), of_source=False) / flows.area[receivers]
+    if not seed.any():
+        return
     nitrogen = seed / some.parameter("leaf_cn")[receivers]
     amounts = {"carbon": seed, "nitrogen": nitrogen, "carbon13": seed, "carbon14": seed}  # isotopes as in standard air
     columns = {"carbon": "carbon_labile", "nitrogen": "nitrogen_plant", "carbon13": "carbon13_plant",
@@ -812,7 +945,7 @@ def _sow(tiles, some, new, flows, fate, cell, options, followed, account):
 
 
 def apply_transitions(
-    tiles, layout, transitions, harvest=None, compositions=None, options=None, *, fuelwood=0.5
+    tiles, layout, transitions, harvest=None, compositions=None, options=None, *, fuelwood=0.5, forestry=None
 ) -> Result:
     """Carry out a year of land use on the tiles: ageing of secondary land, wood harvest, transitions.
 
@@ -831,6 +964,8 @@ def apply_transitions(
         what the class has now
     options : Options
     fuelwood : share of the harvest that is burned as fuel (pool of 1 yr), a number or (cell,)
+    forestry : Forestry, or what `Forestry.of` makes them of: rotation and thinning of what ``harvest`` leaves, whatever
+        ``options.wood_harvest`` says; None: no managed forests
 
     Returns
     -------
@@ -856,9 +991,15 @@ def apply_transitions(
     if not np.isfinite(demand).all() or demand.min(initial=0.0) < 0.0:
         raise ConcertoError("transitions are negative or not finite", hint="mend the land-use history (`repaired`)")
     table = fates(options.fates)
-    account = _Account(n)
+    account, forestry = _Account(n), Forestry.of(forestry)
     fuelwood = np.broadcast_to(np.asarray(fuelwood, dtype=float), (n,))
-    if options.ageing and len(layout.secondary) > 1:
+    parted = len(layout.secondary) > 1
+    if options.merge_below > 0.0 and parted:
+        if layout.age is None:
+            layout.follow_age()
+        layout.age += options.ageing
+    elif options.ageing and parted:
+        layout.age = None
         _carry_out(tiles, layout, _ageing(layout), fuelwood, options, account)
 
     areas = layout.areas()
@@ -877,26 +1018,36 @@ def apply_transitions(
             harvest = harvest * (1.0 - _share(met, wanted))[:, None]
         harvested, wanting = _harvest(layout, wood, table.tree, harvest, options)
     harvested = np.where(table.tree, harvested[:, :, 1:], harvested[:, :, :1])  # (cell, class, type)
-    cut = (layout._of_tiles(layout.area) * harvested).sum(axis=2)
+    cut, managed, forestry_cut = (layout._of_tiles(layout.area) * harvested).sum(axis=2), None, np.zeros(n)
+    if forestry is not None:
+        account.planted_carbon = forestry.planted_carbon
+        managed = shares(layout, forestry, table.tree, harvested, options.most_harvested)
+        by_class = (layout._of_tiles(layout.area) * managed[0]).sum(axis=2)
+        cut, forestry_cut = cut + by_class, by_class.sum(axis=1)
     primary, young = layout.first[PRIMARY], layout.first[SECONDARY]
     place = (PRIMARY, SECONDARY) if demand.shape[1] == 6 else (primary, young)
     demand = demand.copy()
     demand[:, *place] = np.maximum(demand[:, *place] - cut[:, primary], 0.0)  # the harvested part of it is done
     between, unmet, deferred = _limited(layout, demand, areas - cut, options)
     flows = _Flows()
-    if between.any() or harvested.any():
+    if between.any() or harvested.any() or (managed is not None and any(part.any() for part in managed)):
         if compositions is None:
             compositions = layout._of_tiles(layout.area)
         mixtures = _mixtures(layout, compositions)
         woody, crop = (np.asarray(loader.parameters()[name].values) > 0.5 for name in ("woody", "annual_crop"))
-        flows = _plan(layout, between, harvested, mixtures, clear, woody, crop, options)
+        flows = _plan(layout, between, harvested, mixtures, clear, woody, crop, options, managed)
     _carry_out(tiles, layout, flows, fuelwood, options, account)
+    if options.merge_below > 0.0 and parted:
+        _rejuvenated(layout, flows)
+        if options.ageing:
+            _carry_out(tiles, layout, _cohorts(layout, options), fuelwood, options, account)
     layout.deficit[:] = deferred
     return Result(
         area=layout.kinds(), to_atmosphere=account.atmosphere, to_products=account.products, to_litter=account.litter,
         ash=account.ash, establishment=account.established, runoff=account.runoff, runoff_heat=account.runoff_heat,
         carbon_by_transition={name: values.reshape(n, 6, 6) for name, values in account.pairs.items()},
-        wood_from_clearing=met, wood_to_products=account.wood,
+        wood_from_clearing=met, wood_to_products=account.wood, forestry_to_products=account.forestry,
+        forestry_area=forestry_cut, thinned=account.thinned,
         harvest_area=cut.sum(axis=1), wood_harvest_deficit=wanting, unmet=unmet,
         deferred=deferred, moved=between.sum(axis=(1, 2)) + cut.sum(axis=1),
         residual=_closure(account) if options.check else {},
@@ -918,7 +1069,7 @@ def _closure(account):
     return out
 
 
-def apply_year(tiles, layout, year, compositions, options=None) -> Result:
+def apply_year(tiles, layout, year, compositions, options=None, forestry=None) -> Result:
     """:func:`apply_transitions` with a year of a land-use history (`concerto.landuse.history.LandUseYear`).
 
     On 1 January of the year Y give the year Y - 1, whose transitions lead to the state of Y.
@@ -927,7 +1078,9 @@ def apply_year(tiles, layout, year, compositions, options=None) -> Result:
     harvest = {"mass": year.harvest_mass, "area": year.harvest_area, "off": None}[options.wood_harvest]
     fuelwood = np.asarray((year.management or {}).get("fuelwood", np.nan), dtype=float)
     fuelwood = np.where(np.isfinite(fuelwood), fuelwood, 0.5)
-    return apply_transitions(tiles, layout, year.transitions, harvest, compositions, options, fuelwood=fuelwood)
+    return apply_transitions(
+        tiles, layout, year.transitions, harvest, compositions, options, fuelwood=fuelwood, forestry=forestry
+    )
 
 
 # --- arrays alone -----------------------------------------------------------------------------------------------------

@@ -227,6 +227,7 @@ def daily_drivers(tiles: Tiles, daily, memory=None) -> tuple[np.ndarray, np.ndar
             f"tiles use cells up to {tiles.cell_of_tile.max() - 1}, the daily forcing has {len(daily)}",
             hint="`cell` counts the rows of the forcing from 0",
         )
+    _refuse_irrigation(tiles)
     memory = tiles.state.copy(order="F") if memory is None else memory
     drivers = tiles.empty_drivers(daily.shape[2])
     failure = _core.concerto_interface_daily.core_daily_drivers(
@@ -241,6 +242,14 @@ def daily_drivers(tiles: Tiles, daily, memory=None) -> tuple[np.ndarray, np.ndar
     if failure:
         raise ConcertoError("the sizes of the arrays do not fit the compiled core", hint="reinstall concerto")
     return drivers, memory
+
+
+def _refuse_irrigation(tiles):
+    if tiles.option("irrigation") != "off":
+        raise ConcertoError(
+            "irrigation 'demand' answers the water that plants lack hour by hour; daily forcing has no such step",
+            hint="leave the option irrigation out, or run with fast steps",
+        )
 
 
 def cycle_length(days) -> int:
@@ -524,6 +533,7 @@ def open_daily(
         raise ConcertoError(
             "vegetation_dynamics 'lpj' changes areas over decades; a daily run keeps them", hint="leave the option out"
         )
+    _refuse_irrigation(run.tiles)
     days, span = whole_days(site.time_start, site.step_seconds)
     if spinup == "auto" or (years is not None and round(years * 365.25) > len(days)):
         cycle_length(days)

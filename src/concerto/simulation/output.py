@@ -17,7 +17,7 @@ FILL = 1.0e20
 
 def attributes(name: str) -> tuple[str, dict]:
     """Output name (CMIP where there is one) and CF attributes of a diagnostic, state or forcing variable."""
-    for kind in ("diagnostic", "state", "forcing", "cell"):
+    for kind in ("diagnostic", "state", "forcing", "cell", "tile"):
         entry = loader.variables(kind).get(name)
         if entry is not None:
             break

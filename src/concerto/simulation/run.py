@@ -16,12 +16,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from concerto import __version__
 from concerto.errors import ConcertoError
+from concerto.landuse.history import TOLERANCE
 from concerto.simulation.accumulate import Accumulator
 from concerto.simulation.checkpoint import (
     PIECE,
@@ -33,7 +34,7 @@ from concerto.simulation.checkpoint import (
     write_piece,
 )
 from concerto.simulation.parallel import Call, Flag, Parallel
-from concerto.simulation.tiles import RESIDUALS, Tiles, residual_words
+from concerto.simulation.tiles import HARVESTED, RESIDUALS, Tiles, residual_words
 from concerto.tables import loader
 
 STOP, SAVE = 2, 1  # what a rank asks of all
@@ -46,7 +47,8 @@ DONE, DONE_NOT_CONVERGED = 1, 2  # how the spin-up of a tile ended
 SUMMER_HALF_RANGE = 5.5  # K, half the daily range of the warmest month where the forcing does not tell it
 TOTALS_MEAN = ("gpp", "npp", "ra", "rh", "nbp", "evapotranspiration", "transpiration", "surface_runoff", "drainage")
 TOTALS_LAST = ("vegetation_carbon", "litter_carbon", "soil_organic_carbon", "coarse_debris_carbon")
-LAND_TOTALS = {"fLuc": "PgC yr-1", "cProduct": "PgC", "net_uptake": "PgC yr-1"}
+LAND_TOTALS = {"fLuc": "PgC yr-1", "cProduct": "PgC", "farm_harvest_to_products": "PgC yr-1", "net_uptake": "PgC yr-1"}
+NOT_THERE = "land use: transitions found no area"  # how the note of them begins
 POOLS_OF = ("soil_carbon", "nitrogen", "isotopes")  # options that decide which pools a state has
 NOT_CLOSED = (1e-6, 1e-3, 1e-9, 1e-9)  # residuals of a step that are a fault, far above round-off, units of RESIDUALS
 CARBON_FLUX = ("gpp", "npp", "ra", "rh", "nbp")
@@ -86,7 +88,7 @@ class Clock:
     """Seconds of a rank by what they were spent on."""
 
     def __init__(self):
-        self.seconds = dict.fromkeys(("compute", "input", "output", "waiting", "spin-up"), 0.0)
+        self.seconds = dict.fromkeys(("compute", "input", "output", "waiting", "spin-up", "land use"), 0.0)
         self._began = time.perf_counter()
 
     def add(self, name, began):
@@ -127,6 +129,8 @@ class Simulation:
         self.config = (
             config if isinstance(config, Config) else self.parallel.only_first(lambda: load(config, overrides))
         )
+        if self.config.forcing.source == "tower":
+            self._of_record()
         self.quiet = quiet or not self.parallel.first
         self.folder = self.config.path(self.config.output.folder)
         self.clock = Clock()
@@ -135,11 +139,35 @@ class Simulation:
         self.worst = np.zeros(len(RESIDUALS))
         self.worst_of_spin_up = self.worst  # apart: a tile that is done goes on with its group, how long is no result
         self.rows: list[list] = []  # totals by year
+        self.unmet = [0.0, 0, 0]  # transitions without area: most of the land of a cell, in which year, in how many
         self.domain = None
         self._old: dict = {}  # run.json of the start before
         self._asked = 0
         self._lock = None
         self._settled = False  # whether the folder is ours to write into
+
+    def _of_record(self):
+        """What a configuration takes from the record of a tower: its years and, if not given, its time step."""
+        from concerto.config.schema import Cycle
+        from concerto.forcing import tower
+
+        section, model = self.config.forcing, self.config.model
+
+        def read():
+            return tower.whole_years(section, self.config.folder), tower.time_step(section, self.config.folder)
+
+        years, step = self.parallel.only_first(read)
+        for phase in self.config.phases:
+            if phase.climate == "record":
+                phase.climate = Cycle(cycle=years)
+        if "time_step" not in model.model_fields_set and 60 <= step <= 10800:
+            model.time_step = step
+        if step % model.time_step and model.time_step % step:
+            raise ConcertoError(
+                f"model.time_step is {model.time_step} s and the interval of the tower {step} s, of which neither is a "
+                "multiple of the other",
+                hint="leave model.time_step out, or write a multiple, such as 10800",
+            )
 
     # --- what a fault on one rank leaves for the others
     def notice(self):
@@ -339,7 +367,11 @@ class Simulation:
 
     def _all_notes(self):
         domain = self.domain.notes if self.domain is not None else []
-        return [*domain, *(note for note in self.notes if note not in domain)]
+        notes = [note for note in self.notes if note not in domain and not note.startswith(NOT_THERE)]
+        most, year, years = self.unmet
+        if years:
+            notes.append(f"{NOT_THERE} in {years} year{'s' * (years > 1)}, most in {year}: {most:.2g} of a cell's land")
+        return [*domain, *notes]
 
     def _domain(self):
         """The domain of the whole run on every rank, and this rank's share of it."""
@@ -382,7 +414,7 @@ class Simulation:
         path = self.folder / "domain.nc"
         if save and path.exists():
             return Domain.load(path)
-        cells = make_cells(self.config.domain, self.config.folder)
+        cells = make_cells(self.config.domain, self.config.folder, self.config.forcing)
         source = open_forcing(self.config.forcing, cells, self.config.folder)
         climate = source.climatology()
         domain = add_tiles(cells, self.config.domain, climate)
@@ -413,6 +445,7 @@ class Simulation:
 
             first = 0 if self.idle else self.limits[self.parallel.rank]
             self.land = LandUseHost(self.config, self.own, self.domain, int(first))
+            self.land.manage(self.tiles)
         if not self.idle:
             self._start_state()
 
@@ -441,6 +474,7 @@ class Simulation:
             return {"phase": 0}
         facts, phases = checkpoint.facts, self.config.phases
         self.rows, self.worst = facts["totals"], np.array(facts["worst"])
+        self.unmet = facts.get("unmet", self.unmet)
         done = np.zeros(self.n_own_tile, dtype="i1")
         if checkpoint.has("done") and not self.idle:
             done = checkpoint.array("done", self.first_tile, self.last_tile)
@@ -503,7 +537,7 @@ class Simulation:
         self._sync()
         arrays = dict(arrays or {})
         if self.land is not None:
-            facts = facts | {"land_year": self.land.year, "land_last": self.land.last}
+            facts = facts | {"land_year": self.land.year, "land_last": self.land.last, "unmet": self.unmet}
             cells, tiles = self.land.arrays()
             cells |= {f"now_{name}": values for name, values in self.land_now.items()}
             arrays |= {f"land_cell_{name}": values[: self.n_own_cell] for name, values in cells.items()}
@@ -542,6 +576,7 @@ class Simulation:
             return
         area = checkpoint.array("land_tile_area", self.first_tile, self.last_tile)
         self.land.restore(facts["land_year"], cells, {"area": area})
+        self.land.manage(self.tiles)
         if self.land.last > facts["land_last"]:  # phases have got more years
             self.land.check_tiles()
 
@@ -562,14 +597,26 @@ class Simulation:
         wanted = year_of(self.config, phase, year)
         if self.idle:
             self.land.year = max(before, wanted)
-            self.land_now = {name: np.zeros(0) for name in loader.variables("cell")}
+            self.land_now = {name: np.zeros(0) for name in self.land.rows}
         else:
             days = int((np.datetime64(f"{year + 1:04d}-01-01") - np.datetime64(f"{year:04d}-01-01")).astype(int))
             self.land_now = self.land.begin(self.tiles, wanted, days)
         if wanted > before + 1:
             self.notes.append(f"phase {phase.name}: land use of {before} to {wanted} acts at once, on 1 January {year}")
         self._with_area()
-        self.clock.add("compute", began)
+        self.clock.add("land use", began)
+
+    def _year_is_over(self, record):
+        """31 December: what fields and pastures have yielded becomes products."""
+        seconds = float((record.end[-1] - record.start[-1]) / np.timedelta64(1, "s"))
+        if not self.idle:
+            self.land.harvest(self.work, self.members, self.land_now, seconds)
+        whole = self.parallel.gather_rows(self.land_now["unmet_area"][: self.n_own_cell])
+        if self.parallel.first:
+            most, year, years = self.unmet
+            found = float(whole.max(initial=0.0))
+            if found > TOLERANCE:
+                self.unmet = [max(most, found), _year(record.start[-1]) if found > most else year, years + 1]
 
     def _save_end(self, phase, facts):
         """The state at the end of a phase, which is the checkpoint as well."""
@@ -756,6 +803,8 @@ class Simulation:
                         except _GivenUp:
                             break
                         bar(max(5 * n_step - spent, 0))
+                        for element, name in HARVESTED.items() if self._land_use else ():
+                            part.set(name, found[f"harvest_{element}"])
                         final[members] = part._unblock(part.state)
                         self.worst_of_spin_up = np.maximum(self.worst_of_spin_up, part.worst.max(axis=1))
                         converged = np.asarray(found["converged"], dtype=bool)
@@ -778,6 +827,8 @@ class Simulation:
             self._save({"phase": k}, {"done": done})
             self.parallel.only_first(lambda: remove_pieces(self.folder))
             raise Stopped(f"in phase {phase.name}, with {left} of {sum(self.parallel.allgather(n_busy))} tiles to do")
+        if self._land_use and not self.idle:
+            self.land.settle(self.tiles)
         self._save_end(phase, {"phase": k + 1})
         self.parallel.only_first(lambda: remove_pieces(self.folder))
         if stop and k + 1 < len(self.config.phases):
@@ -820,15 +871,15 @@ class Simulation:
         for s in streams:  # a store holds all phases
             all_of = [p for p in self.config.phases if p.kind == "run" and s in self._streams_of(p)]
             writers[s.name] = StreamWriter(
-                self.folder, s, self.domain, self.limits, self.parallel, self._attributes(phase), self.tiles.time_step,
-                format=self.config.output.format, start=_start(all_of[0]), end=_end(all_of[-1]),
+                self.folder, self._written(s), self.domain, self.limits, self.parallel, self._attributes(phase),
+                self.tiles.time_step, format=self.config.output.format, start=_start(all_of[0]), end=_end(all_of[-1]),
                 scheme=self.tiles.option("soil_carbon"),
             )  # fmt: skip
         own = (_Totals("_mean", TOTALS_MEAN, "mean"), _Totals("_last", TOTALS_LAST, "last"))
         if self._land_use:
             from concerto.simulation.streams import Stream
 
-            stream = Stream("land_use", "year", tuple(loader.variables("cell")), "mean", "cell")
+            stream = Stream("land_use", "year", tuple(self.land.rows), "mean", "cell")
             all_of = [p for p in self.config.phases if p.kind == "run"]
             writers["land_use"] = StreamWriter(
                 self.folder, stream, self.domain, self.limits, self.parallel, self._attributes(phase),
@@ -865,6 +916,8 @@ class Simulation:
                     self.clock.add("compute", now)
                     self._take(streams, finished, waiting, writers)
                     if "_mean" in finished:
+                        if self._land_use:
+                            self._year_is_over(finished["_mean"])
                         self._year(phase, finished)
                         if self._land_use:
                             self._write_land(writers["land_use"], finished["_mean"])
@@ -902,6 +955,12 @@ class Simulation:
             )
             for s in self.config.output.streams
         ]  # fmt: skip
+
+    def _written(self, stream):
+        """A stream with what the run adds to it: the area of tiles that land use changes."""
+        if not self._land_use or stream.per != "tile":
+            return stream
+        return replace(stream, variables=(*stream.variables, *loader.variables("tile")))
 
     def _streams_of(self, phase):
         return [stream for stream in self._streams() if phase.outputs is None or stream.name in phase.outputs]
@@ -1010,6 +1069,9 @@ class Simulation:
             found, wait = finished[stream.name], waiting[stream.name]
             with np.errstate(over="ignore"):  # the precision of the files: half the memory of what waits
                 values = {name: self._values(stream, v).astype(np.float32) for name, v in found.values.items()}
+            if self._land_use and stream.per == "tile":
+                share = self.own.tile_fraction[: self.n_own_tile].astype(np.float32)
+                values["tile_share"] = np.broadcast_to(share, (len(found.start), *share.shape))
             for r, (start, end) in enumerate(zip(found.start, found.end, strict=True)):
                 wait.label = stream.file_of(start)
                 wait.start.append(start)
@@ -1049,7 +1111,7 @@ class Simulation:
                          for name, values in zip(names, whole.T, strict=True)}  # fmt: skip
                 if self._land_use:
                     found |= land
-                    found["net_uptake"] = found["nbp"] - land["fLuc"]
+                    found["net_uptake"] = found["nbp"] + land["farm_harvest_to_products"] - land["fLuc"]
                 totals = Totals(self.folder, self._total_units(), self.rows)
                 totals.add({"time": _year(mean.start[r])} | found)
                 self.rows = totals.rows
@@ -1062,7 +1124,8 @@ class Simulation:
     def _land_totals(self, span) -> dict:
         """Emission and products of all cells on rank 0."""
         seconds, out = float(span / np.timedelta64(1, "s")), {}
-        for name, factor in (("land_use_emission", seconds), ("product_carbon", 1.0)):
+        rows = (("land_use_emission", seconds), ("product_carbon", 1.0), ("farm_harvest_to_products", seconds))
+        for name, factor in rows:
             whole = self.parallel.gather_rows(self.land_now[name][: self.n_own_cell])
             if self.parallel.first:
                 total = float(np.sum(whole * self.domain.area * self.domain.land_fraction))
@@ -1109,7 +1172,7 @@ class Simulation:
             wait.start = [np.datetime64(a, "s") for a, _ in spans]
             wait.end = [np.datetime64(b, "s") for _, b in spans]
             wait.label = stream.file_of(wait.start[0])
-            for variable in stream.variables:
+            for variable in self._written(stream).variables:
                 values = checkpoint.array(f"waiting_{name}_{variable}", *(tiles if stream.per == "tile" else cells))
                 wait.values[variable] = list(np.moveaxis(values, 1, 0))
         checkpoint.close()
@@ -1179,6 +1242,7 @@ def days_of_call(settings, need, tiles, per_day) -> int:
 def make_tiles(domain, config) -> Tiles:
     """Tiles of a domain with the parameters of its soil, place and types, and those of the configuration."""
     from concerto.config import parameter_values
+    from concerto.domain.grid import PLACE_PARAMETERS
 
     tiles = Tiles(
         domain.tile_pft, config.model.time_step, cell=domain.tile_cell, options=dict(config.model.options),
@@ -1188,12 +1252,18 @@ def make_tiles(domain, config) -> Tiles:
         tiles.set_parameter(name, values[domain.tile_cell])
     for name, values in domain.tile_parameters.items():
         tiles.set_parameter(name, values)
+    for name in PLACE_PARAMETERS:
+        # land use changes the plants of a field: water that nobody measured is not given to others
+        if name in domain.facts and not (name == "outside_water" and domain.tile_class is not None):
+            tiles.set_parameter(name, domain.facts[name][domain.tile_cell])
     tiles.set_parameter("latitude", domain.latitude[domain.tile_cell])
     tiles.set_parameter("stand_age", 0.0)  # wood in equilibrium; towers stand in young stands, the land does not
     for name, values in parameter_values(config.model.parameters).items():
         tiles.set_parameter(name, np.array(values)[domain.tile_pft])
     # forcing stands at a height above the canopy, as at a tower
-    height = np.maximum(config.forcing.reference_height or REFERENCE_HEIGHT, tiles.parameter("canopy_height") + 2.0)
+    height = np.full(domain.n_cell, config.forcing.reference_height or REFERENCE_HEIGHT)
+    height = domain.facts.get("reference_height", height)[domain.tile_cell]
+    height = np.maximum(height, tiles.parameter("canopy_height") + 2.0)
     tiles.set_parameter("reference_height", height)
     return tiles
 

@@ -11,6 +11,12 @@ import numpy as np
 
 from concerto import __version__
 from concerto.errors import ConcertoError
+from concerto.forcing.site import (
+    deciduous_broadleaf,
+    home_temperature,
+    unknown_irrigation,
+    without_undergrowth,
+)
 from concerto.simulation.forcing import end_of_day, forcing_array
 from concerto.simulation.progress import progress
 from concerto.simulation.tiles import Tiles, residual_words
@@ -31,23 +37,7 @@ OUTPUT = tuple(name for name, e in loader.variables("diagnostic").items() if e.r
 def followed(names, tiles) -> tuple[str, ...]:
     """Those of the outputs that the options of the tiles make; the others would be zeros that look like data."""
     entries = loader.variables("diagnostic") | loader.variables("state")
-
-    def made(name):
-        option, _, choice = (entries[name].only_with or "").partition("=")
-        return not option or tiles.option(option) == choice
-
-    return tuple(name for name in names if made(name))
-
-
-def home_temperature(time_local, air_temperature) -> float:
-    """Mean daily maximum temperature of the warmest month, K (Kumarathunge et al. 2019), from the record itself."""
-    day = np.asarray(time_local).astype("datetime64[D]")
-    days, index = np.unique(day, return_inverse=True)
-    warmest = np.full(len(days), -np.inf)
-    np.maximum.at(warmest, index, air_temperature)
-    month = days.astype("datetime64[M]").astype(int) % 12
-    enough = 10 if len(days) >= 40 else 1
-    return float(max(warmest[month == m].mean() for m in range(12) if (month == m).sum() >= enough))
+    return tuple(name for name in names if loader.filled(entries[name], tiles.option))
 
 
 # Observed flux: name in the summary, the model's diagnostics and their signs, factor to the unit of the tower.
@@ -369,7 +359,7 @@ def open_site(
     tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
     tiles.set_parameter("latitude", site.latitude)
     tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
-    tiles.set_parameter("outside_water", float(_unknown_irrigation(site)))
+    tiles.set_parameter("outside_water", float(unknown_irrigation(site)))
     for name, value in (parameters or {}).items():
         try:
             value = float(value)
@@ -383,8 +373,8 @@ def open_site(
     cell["prescribed_leaf_area"] = cell.pop("leaf_area_index", None)
     if options.get("phenology") != "prescribed":
         cell["prescribed_leaf_area"] = None
-    elif all(t in _DECIDUOUS_BROADLEAF for t in types):
-        cell["prescribed_leaf_area"] = _without_undergrowth(cell["prescribed_leaf_area"], site)
+    elif deciduous_broadleaf(types):
+        cell["prescribed_leaf_area"] = without_undergrowth(cell["prescribed_leaf_area"], site)
     cell |= {"latitude": site.latitude, "longitude": site.longitude}
     air, notes = _air_of_years(site, {"ndep": ndep, "delta13c": delta13c, "delta14c": delta14c})
     cell |= air
@@ -428,35 +418,6 @@ def _air_of_years(site, given):
             columns[column] = series.at_time(site.time_local)
             notes += [f"{column}: {series.source}", *series.notes]
     return columns, notes
-
-
-def _unknown_irrigation(site) -> bool:
-    """Whether the site is cropland whose rain nobody measured; its plants then take their water from outside."""
-    flags = site.flags.get("rainfall")
-    if site.igbp != "CRO" or not site.has_precipitation or flags is None or np.mean(flags == 5) <= 0.9:
-        return False
-    site.report.append(
-        "cropland without measured rain, irrigation unknown: plants are given the water they need "
-        "(--set outside_water=0 to change)"
-    )
-    return True
-
-
-_DECIDUOUS_BROADLEAF = {loader.pft_names().index(f"broad_deciduous_{zone}") for zone in ("temperate", "boreal")}
-
-
-def _without_undergrowth(leaf_area, site):
-    """Leaf area of a deciduous canopy from satellite leaf area, whose winter value is undergrowth and bark.
-
-    The lowest value of the record becomes zero and the highest stays, linear between.
-    """
-    low, high = float(leaf_area.min()), float(leaf_area.max())
-    if not 0.0 < low < 0.5 * high:
-        return leaf_area
-    site.report.append(
-        f"leaf area of the deciduous canopy: its lowest value, {low:.2f}, is taken as undergrowth and removed"
-    )
-    return (leaf_area - low) * high / (high - low)
 
 
 def describe_input(path, **site_facts) -> tuple[list[str], dict]:

@@ -18,7 +18,7 @@ from concerto import _core
 from concerto.kernels.equilibrium import AndersonHistory, anderson_step
 from concerto.kernels.isotopes import carbon13_of_assimilate, carbon14_of_assimilate
 from concerto.simulation.restart import layer_labels
-from concerto.simulation.tiles import NEWTON_ROWS, block_size
+from concerto.simulation.tiles import HARVESTED, NEWTON_ROWS, block_size
 from concerto.tables import decomposition, loader
 
 TOLERANCE = 3e-6  # change of any pool over one more cycle, relative to the total of its element
@@ -604,10 +604,14 @@ def _rounds(tiles, forcing, ends, bar, describe, rounds, passes) -> dict:
     n = tiles.n_tile
     cycles, production = start["cycles"].copy(), _production(tiles, drivers)
     final, solved, active, work = tiles._unblock(tiles.state), {}, np.arange(n), tiles
+    harvest: dict[str, np.ndarray] = {}
     for k in range(rounds):
         switch(work, True, True)
         before = work._unblock(work.state)
+        _harvested(work, 1.0)
         drivers = recorded(work, forcing, ends, describe)
+        for name, values in _harvested(work, length / per_year).items():
+            harvest.setdefault(name, np.full((rounds, n), np.nan))[k, active] = values
         bar(length)
         whole = change_of_pools(work, before, work._unblock(work.state))
         new = _production(work, drivers)
@@ -617,6 +621,7 @@ def _rounds(tiles, forcing, ends, bar, describe, rounds, passes) -> dict:
         if with_isotopes:
             switch(work, True, True)
             found |= isotope_equilibrium(work, drivers)
+        _harvested(work, 1.0)  # a run begins to count after its spin-up
         found |= {"whole_residual": whole["residual"], "whole_worst_pool": whole["worst_pool"]}
         change = np.abs(new - production) / np.maximum(new, 1e-6)
         found |= {"production_change": change, "rounds": np.full(work.n_tile, k + 1)}
@@ -637,7 +642,21 @@ def _rounds(tiles, forcing, ends, bar, describe, rounds, passes) -> dict:
                 return inner(int(original[tile]), step)
 
     tiles.state = tiles._blocks(final)
-    return solved | {"cycles": cycles}
+    # without a winter seasons drift through the year, and some cycles have no harvest: that of most rounds
+    return solved | {"cycles": cycles} | {name: np.nanmedian(values, axis=0) for name, values in harvest.items()}
+
+
+def _harvested(tiles, years) -> dict:
+    """What has left fields and pastures for products in some years, and the tiles count from 0 again.
+
+    Returns
+    -------
+    dict: ``harvest_carbon``, ``harvest_nitrogen``, (tile,), kg m-2 yr-1
+    """
+    found = {f"harvest_{element}": tiles.get(name) / years for element, name in HARVESTED.items()}
+    for name in HARVESTED.values():
+        tiles.set(name, 0.0)
+    return found
 
 
 def _production(tiles, drivers) -> np.ndarray:

@@ -173,7 +173,7 @@ def to_pfts(values, domain) -> np.ndarray:
 
 
 def _entry(name):
-    for kind in ("diagnostic", "state", "forcing", "cell"):
+    for kind in ("diagnostic", "state", "forcing", "cell", "tile"):
         if name in loader.variables(kind):
             return loader.variables(kind)[name]
     return None
@@ -206,6 +206,8 @@ def integral(name: str) -> tuple[str, bool]:
 def variable_attributes(name: str, stream: Stream) -> tuple[str, dict]:
     """Name in the file and CF attributes of a variable of a stream."""
     out_name, found = attributes(name)
+    if name in loader.variables("tile"):  # land use changes it between records only
+        return out_name, found | {"cell_methods": "area: point time: mean"}
     if stream.statistic == "sum":  # another quantity: the standard name is that of the rate
         unit, rate = integral(name)
         found["units"] = unit
@@ -555,7 +557,7 @@ class StreamWriter:
         """Values of this rank as they are written: float32 (record[, type][, layer], row), NaN is missing."""
         with np.errstate(over="ignore"):
             turned = np.moveaxis(np.asarray(values[name]), 1, -1).astype(np.float32)
-        return round_digits(turned, self.stream.digits)
+        return round_digits(turned, None if name in loader.variables("tile") else self.stream.digits)
 
     def _dims(self, name):
         """Dimensions of a variable in the file."""

@@ -22,6 +22,7 @@ def residual_words(worst) -> dict[str, str]:
 
 LARGEST_BLOCK = 240
 FIRST_FORCING = 100000  # columns of the core above it are those of the forcing
+HARVESTED = {"carbon": "harvested_carbon", "nitrogen": "harvested_nitrogen"}  # states that count what left for products
 NEWTON_ROWS = 51  # what the solution of a microbial scheme tells of a tile
 
 

@@ -82,6 +82,15 @@ def outputs() -> dict[str, Entry]:
     return variables("diagnostic") | variables("state") | variables("forcing")
 
 
+def filled(entry: Entry, choice) -> bool:
+    """Whether the chosen options fill a row; ``choice(option)`` is the choice of an option.
+
+    ``only_with`` of the row names them: option=choice, several separated by ``|``.
+    """
+    wanted = [word.partition("=") for word in (entry.only_with or "").split("|") if word]
+    return not wanted or any(choice(option) == name for option, _, name in wanted)
+
+
 def columns(kind: str) -> int:
     """Number of columns of one kind."""
     last = list((parameters() if kind == "parameter" else variables(kind)).values())[-1]

@@ -48,7 +48,8 @@ def _bounds(entry):
 
 def show_variables(pattern: str, as_json: bool = False) -> None:
     """Print the variables that match."""
-    everything = [e for kind in ("forcing", "state", "diagnostic", "cell") for e in loader.variables(kind).values()]
+    kinds = ("forcing", "state", "diagnostic", "cell", "tile")
+    everything = [e for kind in kinds for e in loader.variables(kind).values()]
     found = _find(everything, pattern)
     if as_json:
         keys = ("name", "kind", "units", "long_name", "layers", "n_layer")
