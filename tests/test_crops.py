@@ -23,7 +23,7 @@ def calendar(mean, swing, years=4, south=False, wet=None, **traits):
             temperature_10d = air if temperature_10d is None else temperature_10d + 0.1 * (air - temperature_10d)
             stress = 1.0 if wet is None or wet(day) else 0.2
             hours = 12.0 - 0.2 * swing * np.cos(light)
-            memory, leaf, first, sow, harvest = crops.crop_day(
+            memory, leaf, first, sow, harvest, _ = crops.crop_day(
                 memory, air, temperature_10d, 3600.0 * hours, stress, **traits
             )
             sown += [day + 1] * int(sow)
@@ -73,8 +73,43 @@ def test_a_crop_that_does_not_ripen_is_harvested_after_the_longest_season():
     assert cut[0] - sown[0] == 101
 
 
+def test_a_crop_that_freezes_ends_and_yields_what_its_stage_has_filled():
+    found = []
+    for heat in (300.0, 900.0, 1300.0, 1699.0):
+        memory = np.array([1.0, heat, 60.0, 60.0, 0.0, 1.0, 5e4])
+        _, area, _, _, harvest, ripe = crops.crop_day(memory, 272.0, 272.0, 4.9e4)
+        assert harvest == 1.0 and area == 0.0
+        stage = 100.0 * heat / 1700.0
+        index = stage / (stage + np.exp(11.1 - 0.1 * stage))
+        assert ripe == pytest.approx(min(1.0, index * (100.0 + np.exp(1.1)) / 100.0), rel=1e-12)
+        found.append(ripe)
+    assert found[0] < 0.01 and found[-1] > 0.99
+    ripe = crops.crop_day(np.array([1.0, 1699.0, 60.0, 60.0, 0.0, 1.0, 5e4]), 290.0, 290.0, 4.9e4)
+    assert ripe[4] == ripe[5] == 1.0  # mature: exactly the harvest index
+
+
+def test_grain_is_no_sugar():
+    """Carbon that found no nitrogen stays in the straw; grain takes the nitrogen of seed, reserves and leaves."""
+    carbon = np.array([0.5, 0.05, 0.05, 0.0, 0.0, 0.01])
+    nitrogen = np.array([1e-4, 1e-3, 1e-3, 0.0, 0.0, 3e-4])
+    most = crops.grain_for_nitrogen(nitrogen, 30.0)
+    assert most == pytest.approx(1.3 * 30.0 * 1e-3, rel=1e-14)
+    export, kept, _, _ = crops.crop_events(carbon, harvest=1.0, most_grain=most, sowing_carbon=0.005)
+    _, _, grain = crops.crop_transfer(carbon, export, kept)
+    share, stays = crops.crop_nitrogen_shares(carbon, nitrogen, export, kept, seed_cn=30.0)
+    after, litter, taken = crops.crop_transfer(nitrogen, share, stays)
+    assert grain == pytest.approx(most - 0.005, rel=1e-12)
+    assert taken + after[5] == pytest.approx(1e-3, rel=1e-12) and litter[1] == pytest.approx(4e-4, rel=1e-12)
+    assert grain / taken == pytest.approx(0.005 / after[5], rel=1e-12)  # seed that is kept is as the grain
+    # where nitrogen is plenty grain has that of seed and the rest stays
+    rich = nitrogen * 50.0
+    share, stays = crops.crop_nitrogen_shares(carbon, rich, *crops.crop_events(carbon, harvest=1.0)[:2], seed_cn=30.0)
+    after, _, taken = crops.crop_transfer(rich, share, stays)
+    assert taken + after[5] == pytest.approx(0.45 * 0.56 / 30.0, rel=1e-12)
+
+
 def test_other_vegetation_keeps_its_target():
-    memory, area, grain, sow, harvest = crops.crop_day(np.zeros(7), 295.0, 295.0, 5e4, crop=0.0, leaf_area_target=2.25)
+    _, area, grain, sow, harvest, _ = crops.crop_day(np.zeros(7), 295.0, 295.0, 5e4, crop=0.0, leaf_area_target=2.25)
     assert area == 2.25 and grain == sow == harvest == 0.0
 
 
@@ -91,6 +126,17 @@ def test_carbon_and_nitrogen_are_conserved(pools, sow, cut):
         assert np.all(after >= 0.0) and np.all(litter >= 0.0) and exported >= 0.0
         # a dozen sums and differences of numbers of this size
         assert abs(after.sum() + litter.sum() + exported - pool.sum() - entered) <= 1e-15 * (1.0 + pool.sum()) * 12
+
+
+@given(pools=st.lists(POOL, min_size=12, max_size=12))
+def test_nitrogen_of_the_harvest_is_conserved(pools):
+    carbon, nitrogen = np.array(pools[:6]), 0.04 * np.array(pools[6:])
+    export, kept, _, _ = crops.crop_events(carbon, harvest=1.0, most_grain=crops.grain_for_nitrogen(nitrogen))
+    share, stays = crops.crop_nitrogen_shares(carbon, nitrogen, export, kept)
+    after, litter, exported = crops.crop_transfer(nitrogen, share, stays)
+    assert np.all(after >= 0.0) and np.all(litter >= 0.0) and exported >= 0.0
+    # as above
+    assert abs(after.sum() + litter.sum() + exported - nitrogen.sum()) <= 1e-15 * (1.0 + nitrogen.sum()) * 12
 
 
 def test_days_without_events_leave_every_bit():

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.release  # Python around the core; the core itself is r
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
-FILES = ("CRUJRA", "ERA5_LAND", "GSWP3", "LAND_COVER", "SOIL", "ALMA", "LUH2")
+FILES = ("CRUJRA", "ERA5_LAND", "GSWP3", "LAND_COVER", "SOIL", "ALMA", "LUH2", "TOWER")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from test_land_use_transitions import ALL, assert_closed, cover, of, one, spread
 
 from concerto import Tiles
 from concerto.errors import ConcertoError
+from concerto.landuse import forestry as module
 from concerto.landuse import transitions as land
 from concerto.landuse.classes import CROP, PRIMARY, SECONDARY, class_list
 from concerto.landuse.forestry import Forestry, ripe, shares
@@ -116,7 +117,7 @@ def test_one_class_of_secondary_land_yields_area_over_rotation_from_the_first_ye
     tiles, layout, mixtures = forest("single")
     carbon = wood(tiles)[layout.secondary[0]]
     result = land.apply_transitions(
-        tiles, layout, STILL[:1], None, mixtures, fuelwood=0.2, forestry={"rotation": 50.0, "share": 0.6}
+        tiles, layout, STILL[:1], None, mixtures, fuelwood=0.2, forestry=Forestry(rotation=50.0, share=0.6)
     )
     assert result.forestry_area[0] == pytest.approx(0.6 / 50.0, rel=1e-12)
     goods = 0.7 * carbon * 0.6 / 50.0 * np.array([0.2, 0.4, 0.4])
@@ -289,9 +290,9 @@ def test_thinning_does_not_make_a_cohort_younger():
 
 def test_a_thinned_stand_is_not_planted():
     tiles, layout, mixtures = forest("single")
-    settings = Forestry(rotation=1e9, thinning=0.2, thinning_interval=1.0, planted_carbon=5.0)
+    settings = Forestry(rotation=1e9, thinning=0.2, thinning_interval=1.0, planted_carbon=0.9)
     result = land.apply_transitions(tiles, layout, STILL[:1], None, mixtures, forestry=settings)
-    assert result.establishment["carbon"][0] == pytest.approx(5.0 / 1e9, rel=1e-12)
+    assert result.establishment["carbon"][0] == pytest.approx(0.9 / 1e9, rel=1e-12)
     assert result.thinned[0] == pytest.approx(0.2, rel=1e-8)
 
 
@@ -326,21 +327,20 @@ def test_a_planted_stand_begins_with_its_saplings_and_the_air_pays_for_them():
 
 def test_other_land_gets_seed_and_not_saplings():
     tiles, layout, mixtures = world()
-    settings = Forestry(rotation=1e9, planted_carbon=3.0)
+    settings = Forestry(rotation=1e9, planted_carbon=0.9)
     result = land.apply_transitions(
         tiles, layout, one(CROP, SECONDARY, 0.5, layout), None, mixtures, land.Options(ageing=False), forestry=settings
     )
     seeded = 0.5 * (layout.kinds()[:, CROP] * 2.0)
-    assert np.allclose(result.establishment["carbon"], 1e-3 * seeded, rtol=1e-4)  # saplings: 3e-9
+    assert np.allclose(result.establishment["carbon"], 1e-3 * seeded, rtol=1e-4)  # saplings: 1e-9
 
 
 # --- off -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", ["off", False, Forestry(share=0.0, thinning=1.0), {"share": 0, "rotation": 1}])
-def test_without_managed_forests_all_bits_are_as_they_were(settings):
+def test_without_managed_forests_all_bits_are_as_they_were():
     found = []
-    for forestry in (None, settings):
+    for forestry in (None, Forestry(share=0.0, rotation=1.0, thinning=1.0)):
         tiles, layout, mixtures = world()
         wanted = one(PRIMARY, CROP, 0.1, layout) + one(CROP, SECONDARY, 0.2, layout)
         result = land.apply_transitions(tiles, layout, wanted, np.full((3, 5), 0.01), mixtures, forestry=forestry)
@@ -397,15 +397,25 @@ def test_shares_are_of_trees_of_secondary_land():
 @pytest.mark.parametrize(
     "wrong",
     [{"rotation": 0.5}, {"rotation": float("nan")}, {"share": 1.1}, {"thinning": -0.1}, {"thinning_interval": 0.0},
-     {"planted_carbon": -1.0}, {"primary": 1}, {"rotation": "80"}, {"rotations": 80}, {"thinning": {"part": 0.2}}, 80.0,
-     "on", {"share": True}],
+     {"planted_carbon": -1.0}, {"planted_carbon": 5.0}, {"primary": 1}, {"rotation": "80"}, {"share": True}],
 )  # fmt: skip
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ConcertoError, match="land_use.management.forestry"):
-        Forestry.of(wrong)
+        Forestry(**wrong)
 
 
-def test_settings_are_read_from_a_configuration():
-    given = Forestry.of({"rotation": 60, "thinning": {"share": 0.2, "interval": 5, "age": 40}, "planted_carbon": 0})
-    assert given == Forestry(rotation=60, thinning=0.2, thinning_interval=5, thinning_age=40, planted_carbon=0)
-    assert Forestry.of(given) is given
+def test_the_configuration_has_the_settings_their_defaults_and_limits():
+    from concerto.config import schema
+    from concerto.landuse.host import _forestry
+
+    assert _forestry(schema.Forestry()) == Forestry() and _forestry("off") is None
+    assert _forestry(schema.Forestry(rotation=1e4, forests="all")) == Forestry(rotation=1e4, primary=True)
+    for name, setting in module.settings().items():
+        low, high = setting.metadata["limits"]
+        for value in (np.nextafter(low, -np.inf), np.nextafter(high, np.inf), np.nan):
+            with pytest.raises(ConcertoError):
+                Forestry(**{name: value})
+            with pytest.raises(ValueError, match=name):
+                schema.Forestry(**{name: value})
+        edge = low if high == np.inf else high
+        assert getattr(_forestry(schema.Forestry(**{name: edge})), name) == edge

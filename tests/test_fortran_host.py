@@ -91,7 +91,7 @@ def compare(built, tmp_path, path, steps, settings):
             assert np.array_equal(mine, other), (
                 f"{kind} library: {name} differs in {np.sum(mine != other)} of {mine.size}"
             )
-    return expected
+    return dict(expected) | {"words": words}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,26 @@ def test_hosts_give_the_same_bits_for_all_plant_types_in_two_blocks(built, tmp_p
     path = site_file(tmp_path / "site.nc", "temperate_deciduous", step=3600, days=20)
     expected = compare(built, tmp_path, path, 24 * 20, {"pft": mixture, "nproma": 16})
     assert expected["state"].shape[0] == len(names) > 16
+
+
+def test_a_managed_field_gives_the_same_bits_and_its_water_and_harvest(built, tmp_path):
+    from concerto.tables import loader
+
+    options = {"crops": "calendar", "grazing": "livestock", "irrigation": "demand", "tillage": "conventional"}
+    path = site_file(tmp_path / "site.nc", "prairie", step=3600, days=240)
+    settings = {
+        "pft": "crop_c3:0.5,grass_c3:0.5",
+        "options": options,
+        "parameters": {"manure": 0.004, "irrigated": 1.0},
+    }
+    expected = compare(built, tmp_path, path, 24 * 240, settings)
+    lines = dict(line.split(":") for line in expected["words"].splitlines() if ":" in line)
+    water, products = ([float(v) for v in lines[f"{name}, kg m-2"].split()] for name in
+                       ("water for irrigation", "carbon of products"))  # fmt: skip
+    assert min(water) > 1.0
+    column = loader.variables("state")["harvested_carbon"].column - 1
+    np.testing.assert_allclose(products, expected["state"][:, column], rtol=0, atol=6e-7)  # six digits are printed
+    assert np.abs(products).max() > 0.01
 
 
 def test_hosts_give_the_same_bits_at_a_tower(built, tmp_path, shared):

@@ -25,7 +25,7 @@ from land_use_files import (
 from concerto.domain.grid import make_cells
 from concerto.domain.land_cover import ESA_CCI_CODES
 from concerto.errors import ConcertoError
-from concerto.landuse.classes import HARVEST, HILDA_GROUPS, KINDS, class_list, compositions, state_map
+from concerto.landuse.classes import HARVEST, HILDA_GROUPS, KINDS, _nearest, class_list, compositions, state_map
 from concerto.landuse.history import (
     LandUseYear,
     check,
@@ -184,6 +184,8 @@ def test_each_broken_rule_is_named(change, words):
     with pytest.raises(ConcertoError, match=words) as error:
         check(year, after, where="states.nc")
     assert str(error.value).startswith("states.nc, 2000: ") and error.value.hint
+    with pytest.raises(ConcertoError, match=r"at (47.25|46.5) N, -?\d E"):
+        check(year, after, places=([47.25, 46.5], [-1.0, 2.0]))
 
 
 # --- LUH2 and LUH3 --------------------------------------------------------------------------------------------------
@@ -384,7 +386,80 @@ def test_a_cell_without_land_in_the_file_takes_the_nearest(tmp_path, fine):
     files = write_luh(tmp_path, truth)
     series = open_land_use({"source": "luh2", "files": files}, fine, tmp_path)
     assert np.array_equal(series.year(1850).area[0], series.year(1850).area[1])
-    assert any("1 of 24 cells without land" in note for note in series.notes)
+    # the next cell is half a degree of longitude away, at 47.75 N
+    words = "1 of 24 cells without land in the file take its nearest, at most 0.34 degrees away"
+    assert any(words in note for note in series.notes)
+
+
+def test_a_history_that_does_not_cover_the_domain_is_refused(tmp_path, fine):
+    far = "{} does not cover the domain: 24 of 24 cells have no land in it within {} degrees, the farthest, at"
+    for step, words in (
+        ({"longitude": LONGITUDE + 180.0}, far.format("states.nc", 2)),
+        ({"latitude": LATITUDE[::-1] - 90.0}, far.format("states.nc", 2)),
+        ({"longitude": LONGITUDE[:1] + 180.0 + np.arange(6.0), "latitude": 47.5 - np.arange(4.0)},
+         far.format("states.nc", 4)),
+    ):  # fmt: skip
+        files = write_luh(tmp_path, {**history(seed=6), **step}, management=False)
+        with pytest.raises(ConcertoError, match=words) as error:
+            open_land_use({"source": "luh2", "files": files}, fine, tmp_path)
+        assert "shifted" in error.value.hint
+    files = write_luh(tmp_path, {**history(seed=6), "latitude": LATITUDE + 5.0}, management=False)
+    with pytest.raises(ConcertoError, match="the farthest, at 46.25 N, .* by 5 degrees"):
+        open_land_use({"source": "luh2", "files": files}, fine, tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["plain", "upside down", "lon first", "packed", "valid", "missing_value"])
+def test_pixels_are_those_of_the_masked_box(tmp_path, fine, layout):
+    import netCDF4
+
+    files = write_luh(tmp_path, history(seed=6), management=False)
+    with netCDF4.Dataset(tmp_path / "static.nc", "w") as file:
+        latitude = LATITUDE[::-1] if layout == "upside down" else LATITUDE
+        longitude = np.roll(LONGITUDE % 360.0, 2)
+        for name, values in (("lat", latitude), ("lon", longitude)):
+            file.createDimension(name, len(values))
+            file.createVariable(name, "f8", (name,))[:] = values
+        dims = ("lon", "lat") if layout == "lon first" else ("lat", "lon")
+        water = np.linspace(0.01, 0.9, 24).reshape([len(file.dimensions[d]) for d in dims]).astype("f4")
+        variable = file.createVariable("icwtr", "i2" if layout == "packed" else "f4", dims, fill_value=-999)
+        if layout == "packed":
+            variable.scale_factor = 0.001
+        if layout == "valid":
+            variable.valid_max = np.float32(0.5)
+        if layout == "missing_value":
+            variable.missing_value = water[1, 1]
+        variable[:] = np.ma.masked_where(np.arange(24).reshape(water.shape) == 9, water)
+        variable[2, 2] = 0.25
+    series = open_land_use({"source": "luh2", "files": files}, fine, tmp_path)
+    for domain in (fine, fine.take(slice(8, 20))):
+        to = series.to_cells if domain is fine else series.subset(slice(8, 20)).to_cells
+        box = series.static.raw("icwtr", None, to.rows, to.columns).astype(float).filled(np.nan)
+        place = (to.row - to.rows[0]) * box.shape[1] + to.column - to.columns[0]
+        assert np.array_equal(series.static.pixels("icwtr", None, to), box.ravel()[place], equal_nan=True)
+    whole = series.static.raw("icwtr", None, (0, 4))
+    assert np.ma.count_masked(whole) == {"valid": 11, "missing_value": 2}.get(layout, 1)
+    assert len(series.to_cells.pixels) == 24 - np.ma.count_masked(whole)  # what is missing is no land
+
+
+def test_an_outline_has_the_same_land_and_no_more_management_than_asked_for(luh, coarse, monkeypatch):
+    whole, series, read = opened(luh, coarse), opened(luh, coarse), []
+    expected = {y: whole.year(y) for y in (1850, 1851)}
+    pixels = type(series.states).pixels
+    monkeypatch.setattr(
+        type(series.states), "pixels", lambda self, name, *more: (read.append(name), pixels(self, name, *more))[1]
+    )
+    outline = series.outline(["irrigated"])
+    for y in (1850, 1851):
+        a, b = expected[y], outline.year(y)
+        for name in ("area", "transitions", "harvest_area", "harvest_mass"):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert set(b.management) == {"irrigated", "crop_c4"} and b.secondary_age is None
+        assert np.array_equal(a.management["irrigated"], b.management["irrigated"])
+    assert "irrig_c3ann" in read and not {"fertl_c3ann", "fulwd", "secma"} & set(read)
+    monkeypatch.undo()
+    assert set(series.year(1850).management) > {"irrigated", "fertiliser", "fuelwood"}  # the series itself has all
+    held = opened(luh, coarse, fixed_year=1851).outline()
+    assert set(held.year(1700).management) == {"crop_c4"}
 
 
 def test_years_outside_are_refused_or_held(luh, coarse):
@@ -496,6 +571,46 @@ FAULTS = {
     ),
     "no water": ("static", lambda f: f.renameVariable("icwtr", "ice"), "repair", "there is no variable icwtr"),
     "another grid": ("static", at("lat", slice(None), LATITUDE + 1.0), "repair", "are on different grids"),
+    "negative fertiliser": (
+        "management", at("fertl_c3ann", FIRST, -50.0), "repair", "1850: fertl_c3ann is -0.005 kg N m-2 yr-1, less than"
+    ),
+    "negative irrigation": ("management", at("irrig_c4ann", FIRST, -0.5), "repair", "irrig_c4ann is -0.5, less than z"),
+    "a fraction of fertiliser below zero": (
+        "management", at("fertl_c3ann", FIRST, -0.05), "refuse", "fertl_c3ann is -5e-06 kg N m-2 yr-1, less than zero"
+    ),
+    "missing fertiliser": (
+        "management", at("fertl_c3per", FIRST, np.ma.masked), "repair",
+        "management.nc, 1850: fertl_c3per is missing where there is c3per, at 47.75 N, -0.75 E",
+    ),
+    "missing irrigation": (
+        "management", at("irrig_c3nfx", (0, slice(2)), np.nan), "repair",
+        "irrig_c3nfx is missing where there is c3nfx, at 47.75 N, .* and in 11 more",
+    ),
+    "missing fuelwood": (
+        "management", at("fulwd", FIRST, np.ma.masked), "repair", "fulwd is missing where wood is harvested, at 47.75 N"
+    ),
+    "a mass in grams": (
+        "transitions", lambda f: at("secmf_bioh", 0, f["secmf_bioh"][0] * 1e3)(f), "repair",
+        "secmf_bioh is .* kg C m-2 of the land that is cut, more than the 60 that any forest holds, at 47.75 N",
+    ),
+    "a mass beyond the land": (
+        "transitions", lambda f: (at("secmf_harv", 0, 0.0)(f), at("secmf_bioh", FIRST, 1e12)(f)), "repair",
+        "secmf_bioh is .* kg C m-2 of the land, more than the 60",
+    ),
+    "a year without states": (
+        "states", lambda f: [at(n, (1, 0, 0), np.ma.masked)(f) for n in STATES], "repair",
+        "states.nc: all states of 1851 are missing, and those of 1850 are not, at 47.75 N, -0.75 E",
+    ),
+    "a first year without states": (
+        "states", lambda f: [at(n, FIRST, np.ma.masked)(f) for n in STATES], "repair",
+        "states.nc: all states of 1850 are missing, and those of 1851 are not, at 47.75 N, -0.75 E",
+    ),
+    "water in per cent": ("static", at("icwtr", (0, 0), 40.0), "repair", "icwtr reaches 40, not a fraction"),
+    "water below zero": ("static", at("icwtr", (0, 0), -0.2), "repair", "icwtr reaches -0.2, not a fraction"),
+    "times that go back": (
+        "states", at("time", slice(2, 4), 0.0), "repair",
+        "states.nc is damaged: its times do not increase, 1001 is followed by 0 on time",
+    ),
     "a gap in time": ("states", at("time", 3, 1004.0), "repair", "states.nc: the year 1853 is missing"),
 }  # fmt: skip
 
@@ -539,8 +654,55 @@ def test_small_faults_are_repaired_and_reported(luh, fine, tmp_path):
     assert np.array_equal(series.year(1850).transitions[same], good.year(1850).transitions[same])
     text = " ".join(series.repairs())
     assert "scaled down in 1 year, most in 1851" in text and "net transitions were added" in text
-    with pytest.raises(ConcertoError, match="and 1 more|in cell 0 of 24"):
+    with pytest.raises(ConcertoError, match="at 47.75 N, -0.75 E"):
         open_land_use({**section, "inconsistent": "refuse"}, fine, tmp_path).year(1850)
+
+
+def test_small_negative_values_are_repaired_with_their_amount(luh, fine, tmp_path):
+    def edit(file):
+        file["fertl_c3ann"][0, 0, 0] = -0.05  # kg N ha-1
+        file["irrig_c4ann"][1, 0, 0] = -0.004
+
+    section = edited(luh, tmp_path, "management", edit)
+    series = open_land_use(section, fine, tmp_path)
+    for y in (1850, 1851):
+        year = series.year(y)
+        assert year.management["fertiliser"].min() > 0.0 and year.management["irrigated"].min() > 0.0
+    text = " ".join(series.repairs())
+    assert "small negative rates of fertiliser were set to zero in 1 year, most in 1850: 5e-06 kg N m-2 yr-1" in text
+    assert "small negative shares of management were set to zero in 1 year, most in 1851: 0.004 as a share" in text
+    section = edited(luh, tmp_path, "transitions", at("secnf_harv", FIRST, -0.004))
+    series, land = open_land_use(section, fine, tmp_path), 1.0 - luh[1]["water"][0, 0]
+    assert series.year(1850).harvest_area.min() == 0.0
+    words = f"small negative values were set to zero in 1 year, most in 1850: {0.004 / land:.2g} of the land of a cell"
+    assert words in " ".join(series.repairs())
+
+
+def test_a_negative_harvest_counts_among_the_repairs():
+    year = LandUseYear.still(2000, np.eye(6)[:2])
+    year.harvest_area[1, 2], year.harvest_mass[0, 3] = -0.25, -2.0
+    out, amounts = repaired(year)
+    assert not out.harvest_area.any() and not out.harvest_mass.any()
+    assert amounts["negative"].tolist() == [0.0, 0.25] and amounts["mass"].tolist() == [2.0, 0.0]
+
+
+def test_water_that_is_not_a_number_is_no_land(luh, fine, tmp_path):
+    section = edited(luh, tmp_path, "static", at("icwtr", (0, 0), np.nan))
+    series = open_land_use(section, fine, tmp_path)
+    assert np.array_equal(series.year(1850).area[0], series.year(1850).area[1])
+    assert any("1 of 24 cells without land" in note for note in series.notes)
+
+
+@pytest.mark.parametrize("name, lost", [("states", 1), ("transitions", 5000), ("management", 40), ("static", 8)])
+def test_a_classic_file_that_was_cut_is_refused(luh, fine, tmp_path, name, lost):
+    section = edited(luh, tmp_path, name, lambda file: None)
+    path = tmp_path / f"{name}.nc"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    with pytest.raises(ConcertoError, match=f"{name}.nc is shorter than its header says: {lost} bytes are missing"):
+        open_land_use(section, fine, tmp_path)
+    path.write_bytes(whole)
+    open_land_use(section, fine, tmp_path).year(1850)
 
 
 def test_missing_files_and_words_are_named(luh, fine, tmp_path):
@@ -674,6 +836,12 @@ def test_faults_of_class_maps_are_named(tmp_path, coarse):
     write_hilda(tmp_path / "g_{year}.nc", hilda_codes(), [1960, 1961, 1963], FINE_LAT, FINE_LON, single=False)
     with pytest.raises(ConcertoError, match="the year 1962 is missing"):
         open_land_use({"source": "hilda", "files": "g_{year}.nc"}, coarse, tmp_path)
+
+
+def test_maps_of_another_region_are_refused(tmp_path, coarse):
+    write_hilda(tmp_path / "h.nc", hilda_codes(), [1960, 1961, 1962], FINE_LAT, FINE_LON + 180.0)
+    with pytest.raises(ConcertoError, match="h.nc does not cover the domain: no cell of 6 has land in it"):
+        open_land_use({"source": "hilda", "files": "h.nc"}, coarse, tmp_path)
 
 
 def test_esa_cci_crosswalk_is_the_published_table(reference):
@@ -886,6 +1054,22 @@ def test_a_forest_without_trees_takes_those_of_the_nearest_cell():
         cover, np.zeros(3), forest=np.ones((3, 2)), luh_forest="strict", latitude=[0, 20, 3], longitude=[179, 179, -179]
     )
     assert out["primary"][0, 7] == 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.sampled_from([0.0, 0.5, 5.0]), st.sampled_from([0.02, 0.5]))
+def test_the_nearest_place_is_that_of_a_comparison_with_all(seed, n, step, share):
+    random = np.random.default_rng(seed)
+    latitude, longitude = random.uniform(-90.0, 90.0, n), random.uniform(-180.0, 180.0, n)
+    if step:  # many places are equally near: then the first
+        latitude, longitude = np.round(latitude / step) * step, np.round(longitude / step) * step
+    has = (random.random(n) < share) & (latitude > random.uniform(-90.0, 90.0))
+    has[random.integers(n)] = True
+    cover, a, b = np.arange(n)[:, None] * 1.0, np.radians(latitude), np.radians(longitude)
+    place = np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)], axis=1)
+    square = np.round(((place[:, None] - place[has][None]) ** 2).sum(axis=2), 12)
+    expected = np.where(has, np.arange(n), np.flatnonzero(has)[np.argmin(square, axis=1)])
+    assert np.array_equal(_nearest(cover, has, latitude, longitude)[:, 0], expected)
 
 
 def test_grass_and_crops_follow_climate_and_the_data_set():

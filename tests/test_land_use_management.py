@@ -10,7 +10,7 @@ from short_run import different, mpirun, results, shorten, simulate, write_confi
 
 from concerto.config import load
 from concerto.errors import ConcertoError
-from concerto.landuse.classes import CROP, GRASSES, PASTURE, RANGELAND
+from concerto.landuse.classes import CROP, GRASSES, MANAGEMENT, PASTURE, RANGELAND
 from concerto.landuse.host import LandUseHost
 from concerto.landuse.products import ProductPools
 from concerto.simulation import dynamics, run
@@ -311,6 +311,11 @@ def test_forests_are_cut_in_rotation(tmp_path):
     assert yields["managed"] == pytest.approx(wood, rel=FLOAT32)  # there is no other harvest
     planted = values(tmp_path / "managed", "land_use", 2001, "seed_carbon")
     assert (planted > values(tmp_path / "off", "land_use", 2001, "seed_carbon")).all()
+    # management stays where land use is held: the same forests are cut, as the history changes nothing anyway
+    held = {"name": "held", "kind": "run", "years": [2000, 2001], "climate": {"cycle": [2000, 2000]},
+            "land_use": {"fixed": 2000}}  # fmt: skip
+    simulate(config_of(tmp_path / "held.yaml", land_use=land, phases=[held]), tmp_path / "held")
+    assert np.array_equal(values(tmp_path / "held", "land_use", 2001, "forestry_to_products"), yields["managed"])
 
 
 def test_primary_forest_that_is_managed_becomes_secondary(tmp_path):
@@ -417,6 +422,7 @@ def test_ranks_do_not_change_a_bit(tmp_path):
         ({"fertiliser": "histroy"}, {"nitrogen": "cn"}, "not one of off or history"),
         ({"fertiliser": 120.0}, {"nitrogen": "cn"}, "must be at most"),
         ({"forestry": {"rotation": 0}}, {}, "must be at least 1"),
+        ({"residue_left": 0.5}, {"crops": "grass"}, "model.options.crops: grass nothing is harvested"),
     ],
 )
 def test_management_that_cannot_act_is_refused_in_a_sentence(tmp_path, management, options, words):
@@ -424,6 +430,30 @@ def test_management_that_cannot_act_is_refused_in_a_sentence(tmp_path, managemen
         load(config_of(tmp_path / "c.yaml", management=management, options=options))
     assert words in told.value.message and told.value.hint
     assert "land_use.management" in told.value.message
+
+
+@pytest.mark.parametrize(("name", "value"), [("residue_left", 0.5), ("fertiliser", 0.01), ("manure", 0.01),
+                                             ("irrigation", "on"), ("livestock", {"pasture": 1e-4})])  # fmt: skip
+def test_a_parameter_that_management_sets_is_not_set_twice(tmp_path, name, value):
+    def config(management):
+        options = {"crops": "calendar", "nitrogen": "cn"}
+        parameters = {"time_step": 10800, "options": options, "parameters": {MANAGEMENT[name]: 0.005}}
+        return load(config_of(tmp_path / "c.yaml", management=management, model=parameters))
+
+    with pytest.raises(ConcertoError, match=f"sets the parameter {MANAGEMENT[name]}, which stands in model.parameters"):
+        config({name: value})
+    assert config({}).model.parameters == {MANAGEMENT[name]: 0.005}
+
+
+def test_fertiliser_of_a_history_above_its_bound_is_told_once_with_the_amount(tmp_path):
+    config = luh_config(tmp_path, {"fertiliser": "history"}, (1850, 1851))
+    assert not any("is taken as" in note for note in simulate(config, tmp_path / "usual")["notes"])
+    with netCDF4.Dataset(tmp_path / "management.nc", "a") as file:
+        for name in [name for name in file.variables if name.startswith("fertl")]:
+            file[name][1] = 3000.0  # of 1851, kg ha-1 yr-1
+    summary = simulate(config, tmp_path / "out")
+    (told,) = (note for note in summary["notes"] if "is taken as" in note)
+    assert "fertiliser of the history is up to 0.3 kg m-2 yr-1 (in 1851); above 0.2" in told
 
 
 def test_a_history_without_management_is_refused(tmp_path):

@@ -89,7 +89,9 @@ def luh(tmp_path_factory):
     """Configuration with files of LUH2, and the folder of its run."""
     folder = tmp_path_factory.mktemp("luh")
     streams = [*STOCKS, {"name": "tile", "frequency": "month", "variables": ["gpp"], "per": "tile"},
-               {"name": "pft", "frequency": "year", "variables": ["cVeg"], "per": "pft"}]  # fmt: skip
+               {"name": "pft", "frequency": "year", "variables": ["cVeg"], "per": "pft", "statistic": "last"},
+               {"name": "lut", "frequency": "year", "variables": ["cVeg", "tsl"], "per": "class", "statistic": "last"},
+               ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch.setattr)
         config = luh_config(folder, output={"streams": streams})
@@ -145,6 +147,53 @@ def test_tiles_and_types_without_area_have_no_value(luh):
     assert np.isfinite(of_cells).all()
 
 
+def shares_hold(folder, moved):
+    """Shares of types and land-use tiles sum to 1, with them values to those of the cell, in each record."""
+    from concerto.simulation.streams import open_run
+
+    stocks = open_run(folder, "stocks")
+    for stream, axis, name in (("pft", "pft", "pft_share"), ("lut", "landuse", "class_share")):
+        with open_run(folder, stream) as ds:
+            share = ds[name].astype(float)
+            assert share.dims == ("time", axis, "cell") and "time" in ds[name].dims and name in ds.coords
+            assert np.abs(share.sum(axis) - 1.0).max() <= 17 * FLOAT32
+            assert (np.isnan(ds.cVeg) == (share == 0.0)).all()
+            whole = (share * ds.cVeg.astype(float)).sum(axis)
+            # products of rounded numbers, none negative: each errs by two roundings, the whole by another
+            np.testing.assert_allclose(whole, stocks.cVeg, rtol=4 * FLOAT32)
+            change = np.abs(share[-1] - share[0]).max()
+            assert change > 0.01 if moved else change == 0.0
+    return stocks
+
+
+def test_shares_of_types_and_land_use_tiles_are_those_of_each_record(luh):
+    from concerto.simulation.streams import open_run
+
+    _, folder = luh
+    shares_hold(folder, True)
+    with open_run(folder, "lut") as ds:
+        assert ds.tsl.dims == ("time", "landuse", "depth", "cell")
+        assert ds.landuse.attrs["flag_meanings"] == "psl pst crp urb" and str(ds.landuse_name.values[2]) == "crops"
+        for k, kinds in enumerate((("primary", "secondary"), ("pasture", "rangeland"), ("crop",), ("urban",))):
+            for r, year in enumerate((1850, 1851, 1852)):
+                area = sum(values(folder, "land_use", year, f"{kind}_area") for kind in kinds)
+                np.testing.assert_allclose(ds.class_share[r, k], area, rtol=3 * FLOAT32, atol=3 * FLOAT32)
+    with open_run(folder, "pft") as ds:  # that of the start
+        np.testing.assert_allclose(ds.pft_fraction, ds.pft_share[0], rtol=2 * FLOAT32)
+    with netCDF4.Dataset(folder / "tile_1850.nc") as file:
+        assert file["gpp"].coordinates == "latitude longitude cell pft land_class tile_share"
+        assert "cell_measures" not in file["gpp"].ncattrs() and "tile_share" not in file["tile_share"].coordinates
+    with netCDF4.Dataset(folder / "pft_1850.nc") as file:
+        assert file["cVeg"].coordinates == "latitude longitude pft_name pft_share"
+
+
+def test_land_use_tiles_need_land_use(tmp_path, concerto):
+    config = write_config(tmp_path / "c.yaml", output={"streams": [STOCKS[0] | {"per": "class"}]})
+    code, words = concerto("check", config)
+    assert code == 2 and words.count("\n") <= 2
+    assert "per: class needs classes of land, and there is no land use" in words
+
+
 def test_nitrogen_is_not_lost_either(tmp_path, monkeypatch):
     found = []
     check = LandUseHost._check
@@ -174,6 +223,44 @@ def test_land_use_that_is_held_is_as_if_it_changed_after_the_end(tmp_path):
             assert np.array_equal(values(tmp_path / name, stream, 2001, variable), expected)
     counts = [json.loads((tmp_path / name / "run.json").read_text())["tiles"] for name in ("late", "held", "wait")]
     assert counts[0] == counts[1] < counts[2]
+
+
+@pytest.mark.parametrize("merge_below", [0.01, 0.0])
+def test_before_the_first_change_land_that_is_held_grows_older_like_any_other(tmp_path, merge_below):
+    """S2 and S3 from one state: the emission of land use is 0 before land changes, to the bit."""
+    start = {"initial": {"primary": 0.5, "secondary": 0.5}, "merge_below": merge_below, "years": [2000, 2007]}
+    late = DEFOREST | {"years": [2006, 2007]}
+    simulate(config_of(tmp_path / "a.yaml", (2000, 2001), late, land_use=start), tmp_path / "s3")
+    held = config_of(tmp_path / "b.yaml", (2000, 2001), late, land_use=start, phase={"land_use": {"fixed": 2000}})
+    simulate(held, tmp_path / "s2")
+    assert (tmp_path / "s2/totals.csv").read_bytes() == (tmp_path / "s3/totals.csv").read_bytes()
+    ages = [values(tmp_path / "s2", "land_use", year, "secondary_age") for year in (2000, 2001)]
+    assert (ages[1] > ages[0]).all()
+    assert np.array_equal(ages[1], values(tmp_path / "s3", "land_use", 2001, "secondary_age"))
+    # a run that goes on from the state of a year is a year later, too
+    on = {"initial_state": "s3/state_change.nc", "rule": late, "land_use": start, "phases": [
+        {"name": "more", "kind": "run", "years": [2002, 2002], "climate": {"cycle": [2000, 2000]}}]}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_start", WHOLE_YEARS)
+        simulate(config_of(tmp_path / "c.yaml", **on), tmp_path / "s3_on")
+        on["phases"][0]["land_use"] = {"fixed": 2001}
+        simulate(config_of(tmp_path / "d.yaml", **on), tmp_path / "s2_on")
+    assert (tmp_path / "s2_on/totals.csv").read_bytes() == (tmp_path / "s3_on/totals.csv").read_bytes()
+
+
+def test_a_state_without_ages_goes_on_with_those_of_its_classes_and_says_so(tmp_path, monkeypatch):
+    start = {"initial": {"primary": 0.5, "secondary": 0.5}, "merge_below": 0.0, "years": [2000, 2007]}
+    late = DEFOREST | {"years": [2006, 2007]}
+    simulate(config_of(tmp_path / "a.yaml", (2000, 2002), late, land_use=start), tmp_path / "mean_field")
+    before = values(tmp_path / "mean_field", "land_use", 2002, "secondary_age")
+    monkeypatch.setattr(run, "_start", WHOLE_YEARS)
+    phases = [{"name": "more", "kind": "run", "years": [2003, 2003], "climate": {"cycle": [2000, 2000]}}]
+    config = config_of(tmp_path / "b.yaml", rule=late, land_use=start | {"merge_below": 0.01}, phases=phases,
+                       initial_state="mean_field/state_change.nc")  # fmt: skip
+    summary = simulate(config, tmp_path / "cohorts")
+    assert sum("has no ages" in note for note in summary["notes"]) == 1
+    after = values(tmp_path / "cohorts", "land_use", 2003, "secondary_age")
+    assert after == pytest.approx(before + 1.0, rel=1e-6)  # float32 in the files
 
 
 @pytest.mark.release
@@ -219,7 +306,9 @@ def test_a_zarr_store_of_two_phases_is_the_same_whether_cut_or_not(tmp_path, mon
     phases = [{"name": name, "kind": "run", "years": years, "climate": {"cycle": [2000, 2000]}}
               for name, years in (("one", [2001, 2001]), ("two", [2002, 2002]))]  # fmt: skip
     rule = DEFOREST | {"years": [2001, 2002]}
-    output = {"streams": STOCKS, "format": "zarr"}
+    typed = [{"name": name, "frequency": "year", "variables": ["cVeg"], "statistic": "last", "per": per}
+             for name, per in (("pft", "pft"), ("lut", "class"))]  # fmt: skip
+    output = {"streams": [*STOCKS, *typed], "format": "zarr"}
     config = config_of(tmp_path / "c.yaml", rule=rule, phases=phases, output=output)
     monkeypatch.setattr(run, "_start", WHOLE_YEARS)
     simulate(config, tmp_path / "whole")
@@ -230,6 +319,7 @@ def test_a_zarr_store_of_two_phases_is_the_same_whether_cut_or_not(tmp_path, mon
     simulate(config, tmp_path / "cut")
     assert different(tmp_path / "cut", results(tmp_path / "whole")) == []
     assert (tmp_path / "whole/land_use.zarr/fLuc").is_dir()
+    shares_hold(tmp_path / "whole", True)
     assert totals(tmp_path / "cut")["fLuc"][1] > 0.0
 
 
@@ -253,6 +343,28 @@ def test_runs_that_share_a_spin_up_differ_by_the_factorial_emission(tmp_path, mo
     # what the forests have lost, since the start, is what has gone beyond the sink of S2
     stock = [sum(found[name] for name in POOLS) for found in (held, change)]
     assert (stock[0] - stock[1])[-1] == pytest.approx(emission.sum(), rel=1e-9)  # differences of stocks 1e3 as large
+
+    from concerto.evaluation import land_use as lu
+
+    # land that changes hands on the first day: the table has the first year, and all that totals.csv has
+    later = config_of(tmp_path / "s2b.yaml", (2001, 2002), phase={"land_use": {"fixed": 2000}}, **start)
+    simulate(later, tmp_path / "s2b")
+    simulate(config_of(tmp_path / "s3b.yaml", (2001, 2002), **start), tmp_path / "s3b")
+    s2, s3 = (lu.read_land_use(tmp_path / name) for name in ("s2b", "s3b"))
+    given = lu.budgets(s3, s2)["runs"].net.sel(region="all").sum("component")
+    emission = totals(tmp_path / "s2b")["net_uptake"] - totals(tmp_path / "s3b")["net_uptake"]
+    assert given.year.values.tolist() == [2001, 2002] and emission[0] > 0.1 * emission[1] > 0.0
+    # gC m-2 of points; in totals.csv PgC. Files are float32, and the emission is a good part of what is subtracted
+    assert given.values * s3.area.sum() * 1e-15 == pytest.approx(emission, rel=1e-5)
+    assert lu.flow_matrix(s3, lu.history_of(s3))[0, 2] == pytest.approx(0.4, abs=1e-12)  # of both years
+    assert lu.flow_matrix(s3)[0, 2] == pytest.approx(0.2, abs=1e-6)  # the files do not have the areas of 2000
+
+    settings = {"products": "p90", "merge_below": 0.02}
+    told = simulate(config_of(tmp_path / "p.yaml", (2000, 2001), **start | {"land_use": more["land_use"] | settings}),
+                    tmp_path / "p")["notes"]  # fmt: skip
+    for words in ("land_use.products: efold, this run has p90", "land_use.merge_below: 0.01, this run has 0.02"):
+        assert sum(words in note for note in told) == 1
+    assert not any("initial state" in n for n in json.loads((tmp_path / "s3/run.json").read_text())["notes"])
 
     another = config_of(tmp_path / "other.yaml", (2000, 2001), DEFOREST | {"to": "crop"}, **start)
     with pytest.raises(ConcertoError, match="tiles|classes of land") as told:

@@ -1,6 +1,7 @@
 """The experiments of LUMIP: each differs from land-hist in its switch alone, and a switch not turned is neutral."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ PHASES = {  # what differs in every phase
     "land-cCO2": {"co2": {"fixed": 1850}},
 }
 PLACES = [{"latitude": 46.3, "longitude": -0.3}]
+DRY_SUMMER = [{"latitude": -33.3, "longitude": 19.2}]  # where it is summer when years begin
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +108,11 @@ def test_fire_is_not_told_to_exist():
 def tiny(tmp_path_factory):
     """Runs an experiment at one place, with made-up files of LUH2 and embedded weather, from a few days before the end
     of 1850 to 1851; gives its folder."""
-    folder = tmp_path_factory.mktemp("lumip")
-    files = write_luh(folder, history((1850, 1853)))
-    made = {}
+    return runner(tmp_path_factory.mktemp("lumip"), history((1850, 1853)), PLACES)
+
+
+def runner(folder, truth, places):
+    files, made = write_luh(folder, truth), {}
 
     def run(name, label="", *more):
         key = name + label
@@ -116,16 +120,17 @@ def tiny(tmp_path_factory):
             return made[key]
         text = (FOLDER / f"{name}.yaml").read_text()
         text = re.sub(r"^  - \{name: (before|history).*\n", "", text, flags=re.M)
-        text = re.sub(r"^initial_state.*\n", "", text, flags=re.M)
+        text = re.sub(r"^initial_state.*\n", "", text, flags=re.M)  # more may name another
         climate = "{cycle: [1901, 1902]}" if name == "land-cClim" else "transient"
         extra = {"land-noLu": ", land_use: {fixed: 1850}", "land-cCO2": ", co2: {fixed: 1850}"}.get(name, "")
         # embedded weather has no trend, its years differ: years apart from 1850 stand for another climate
         phase = f"  - {{name: history, kind: run, years: [1850, 1851], climate: {climate}{extra}}}\n"
-        text = text.replace("phases:\n", "phases:\n" + phase)
+        if name != "land-spinup":
+            text = text.replace("phases:\n", "phases:\n" + phase)
         config = folder / f"{key}.yaml"
         config.write_text(text)
         words = [
-            "forcing={source: embedded}", "domain={grid: points, points: " + str(PLACES).replace("'", "") + "}",
+            "forcing={source: embedded}", "domain={grid: points, points: " + str(places).replace("'", "") + "}",
             "land_use.files=" + str({k: str(folder / v) for k, v in files.items()}).replace("'", ""),
             "land_use.secondary=single", "land_use.years=[1850, 1851]", "model.time_step=10800",
             "output.streams=[{name: annual, frequency: year, variables: [carbon, evspsbl]}]", "checkpoint=null",
@@ -140,6 +145,29 @@ def tiny(tmp_path_factory):
         return made[key]
 
     return run
+
+
+@pytest.mark.slow
+def test_irrigation_ends_with_the_state_of_the_irrigated_spin_up(tmp_path):
+    """Without irrigation, its rate in the state that all experiments start from makes no difference to any bit."""
+    import netCDF4
+
+    latitude, longitude = np.arange(-32.75, -35.0, -0.5), np.arange(18.25, 21.0, 0.5)
+    run = runner(tmp_path, history((1850, 1853), latitude=latitude, longitude=longitude), DRY_SUMMER)
+    spinup = run("land-spinup", "", "phases.spinup.climate=[1901,1902]", "phases.spinup.rounds=1")
+    state, found = tmp_path / "start.nc", {}  # one name, as files tell what they start from
+    shutil.copy(spinup / "state_spinup.nc", state)
+    for label in ("wet", "dry"):
+        with netCDF4.Dataset(state, "a") as file:
+            assert file["irrigation_rate"][:].max() > 0.0
+            if label == "dry":
+                file["irrigation_rate"][:] = 0.0
+        for name in ("land-hist", "land-crop-noIrrig"):
+            found[name, label] = outputs(run(name, f"-{label}", f"initial_state={state}"))
+    assert found["land-hist", "wet"] != found["land-hist", "dry"]
+    assert found["land-crop-noIrrig", "wet"] == found["land-crop-noIrrig", "dry"]
+    with netCDF4.Dataset(tmp_path / "land-crop-noIrrig-wet" / "state_history.nc") as file:
+        assert not file["irrigation_rate"][:].any()
 
 
 def outputs(folder):

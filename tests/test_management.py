@@ -10,6 +10,7 @@ from test_slow_step import DAY, STEP, other_blocks, set_isotopes, weather_year, 
 
 from concerto import Tiles
 from concerto.errors import ConcertoError
+from concerto.kernels import crops
 from concerto.kernels import management as kernels
 from concerto.kernels.isotopes import carbon13_of_assimilate
 from concerto.simulation import spinup
@@ -27,7 +28,7 @@ RATES = (
     "nitrous_oxide", "dinitrogen", "nitrogen_leaching",
 )  # fmt: skip
 GASES = RATES[-3:]
-FLUXES = ("gpp", "ra", "rh", "nbp", "irrigation", "evapotranspiration", "surface_runoff", "drainage")
+FLUXES = ("gpp", "ra", "rh", "nbp", "nee", "irrigation", "evapotranspiration", "surface_runoff", "drainage")
 
 
 def set_management(tiles, **more):
@@ -81,7 +82,7 @@ def test_residue_leaves_by_its_share_and_roots_stay():
 # ---- nutrients
 def season(fertiliser, manure=0.0, ripe=60, end=90, sown=10, days=120):
     """Nitrogen given on each day of a crop sown on day 10: (mineral, organic)."""
-    memory, mineral, organic = np.zeros(4), [], []
+    memory, mineral, organic = np.zeros(kernels.MEMORY), [], []
     for day in range(days):
         growing = 1.0 if sown <= day < end else 0.0
         memory, a, b = kernels.nutrient_day(
@@ -112,23 +113,64 @@ def test_the_second_dose_is_not_lost_when_the_crop_ends_early():
 def test_without_sowing_a_field_gets_nothing_and_a_meadow_gets_its_share_every_day():
     mineral, organic = season(0.012, 0.01, sown=1000, end=2000)
     assert not mineral.any() and not organic.any()
-    _, mineral, organic = kernels.nutrient_day(np.zeros(4), 0.012, 0.01, crop=0.0, day=0.5)
+    _, mineral, organic = kernels.nutrient_day(np.zeros(kernels.MEMORY), 0.012, 0.01, crop=0.0, day=0.5)
     assert mineral == pytest.approx(0.006 / 365.25, rel=1e-14) and organic == pytest.approx(0.005 / 365.25, rel=1e-14)
+
+
+@pytest.mark.parametrize("amount", [0.004, 0.012])
+def test_two_crops_a_year_share_its_nitrogen(amount):
+    """Two rainy seasons without winter, ten years; crop and nitrogen day by day as in the slow step."""
+    crop, memory, sown, given = np.zeros(7), np.zeros(kernels.MEMORY), [], []
+    for day in range(3650):
+        wet = 60 <= day % 365 < 160 or 240 <= day % 365 < 340
+        crop, _, _, sow, *_ = crops.crop_day(crop, 300.0, 300.0, 43200.0, 1.0 if wet else 0.05, heat_to_maturity=1200.0)
+        memory, mineral, _ = kernels.nutrient_day(
+            memory, amount, crop=1.0, growing=crop[0], stage=crop[1] / 1200.0, sow=sow
+        )
+        memory = kernels.days_since_sowing(memory, sow)
+        given.append(mineral)
+        sown += [day] * int(sow)
+    yearly = np.reshape(given, (10, 365)).sum(axis=1)
+    gaps = np.diff(sown)[-4:]
+    assert len(sown) >= 19 and gaps.sum() == 730 and gaps.max() < 300
+    # the first sowing of all gets a whole year's; then the gaps between sowings add up to a year, to round-off
+    np.testing.assert_allclose(yearly[1:], amount, rtol=1e-12)
+    assert amount < yearly[0] < 2.0 * amount
+
+
+def test_a_crop_sown_a_year_after_the_last_gets_all_and_sooner_its_part():
+    for gap, share in ((100, 100 / 365), (364, 364 / 365), (365, 1.0), (366, 1.0), (400, 1.0)):
+        memory = kernels.days_since_sowing(np.zeros(kernels.MEMORY), 1.0)
+        for _ in range(gap - 1):
+            memory = kernels.days_since_sowing(memory)
+        mineral = kernels.nutrient_day(memory, 0.004, crop=1.0, growing=1.0, sow=1.0)[1]
+        assert mineral == pytest.approx(0.004 * share, rel=1e-12), gap
 
 
 # ---- tillage
 def test_ploughed_soil_decomposes_faster_for_75_days():
-    memory, top, partly = np.zeros(4), [], []
-    assert np.all(kernels.tillage_day(memory)[1] == 1.0)
+    memory, top, partly = np.zeros(kernels.MEMORY), [], []
+    assert np.all(kernels.tillage_day(memory) == 1.0)
     for day in range(100):
-        memory, factor = kernels.tillage_day(memory, float(day == 0))
+        memory = kernels.days_since_sowing(memory, float(day == 0))
+        factor = kernels.tillage_day(memory)
         top.append(factor[0])
         partly.append(factor[4])  # 0.16 to 0.28 m, ploughed to 0.26
         assert np.all(factor[5:] == 1.0)
     expected = np.repeat([1.8, 1.3, 1.1, 1.0], [15, 30, 30, 25])
     np.testing.assert_allclose(top, expected, rtol=1e-14)
     np.testing.assert_allclose(partly, 1.0 + (expected - 1.0) * (0.26 - 0.16) / 0.12, rtol=1e-13)
-    assert memory[2] == 0.0
+
+
+def test_broken_days_count_as_what_they_are():
+    memory, leaf = kernels.days_since_sowing(np.zeros(kernels.MEMORY), 1.0), 2.5 / 40.0
+    memory, cut = kernels.mow(memory, leaf, 2.0, 40.0)
+    assert cut > 0.0
+    for _ in range(4 * 20):  # twenty days in quarters
+        memory = kernels.days_since_sowing(memory, day=0.25)
+        memory, cut = kernels.mow(memory, leaf, 2.0, 40.0, day=0.25)
+        assert cut == 0.0
+    assert memory[2] == memory[3] == 21.0 and kernels.tillage_day(memory)[0] == pytest.approx(1.3, rel=1e-14)
 
 
 def test_ploughing_spreads_litter_evenly_and_moves_nothing_else():
@@ -165,23 +207,43 @@ def test_tillage_makes_the_model_respire_more_and_buries_litter():
 
 # ---- grazing and mowing
 def test_livestock_eats_what_it_wants_but_never_more_than_a_part_of_the_leaves():
-    leaf = np.array([0.1, 1e-3, 0.0, 1e-12])
+    leaf = np.array([0.1, 0.0053, 0.005, 1e-3, 0.0])
     eaten = kernels.graze(leaf, 1e-4) * leaf
-    np.testing.assert_allclose(eaten, [4e-4, 5e-5, 0.0, 5e-14], rtol=1e-14)
+    np.testing.assert_allclose(eaten, [4e-4, 3e-4, 0.0, 0.0, 0.0], rtol=1e-12)  # 5 g m-2 are out of reach
     assert kernels.graze(0.1, 1e-4, woody=1.0) == 0.0 and kernels.graze(0.1, 0.0) == 0.0
-    assert kernels.graze(0.1, 0.01, day=0.5) == pytest.approx(0.025, rel=1e-14)
+    assert kernels.graze(0.1, 0.01, day=0.5) == pytest.approx(0.05, rel=1e-14)
 
 
 def test_a_meadow_is_cut_to_stubble_and_not_again_for_25_days():
-    memory, cuts, leaf = np.zeros(4), [], 2.5 / 40.0
+    memory, cuts, leaf = np.zeros(kernels.MEMORY), [], 2.5 / 40.0
     for day in range(60):  # grass that grows back at once
         memory, share = kernels.mow(memory, leaf, 2.0, 40.0)
         cuts += [day] * int(share > 0.0)
-        assert share in (0.0, pytest.approx(1.0 - 0.7 / 2.5, rel=1e-14))
+        assert share in (0.0, pytest.approx(1.0 - 0.5 / 2.5, rel=1e-14))
     assert cuts == [0, 25, 50]
-    for never in (dict(threshold=0.0), dict(woody=1.0), dict(threshold=2.6)):
-        assert kernels.mow(np.zeros(4), leaf, **(dict(specific_leaf_area=40.0) | never))[1] == 0.0
-    assert kernels.mow(np.zeros(4), 0.6 / 40.0, 0.3, 40.0)[1] == 0.0  # less than stubble
+    for never in (dict(threshold=0.0), dict(woody=1.0), dict(threshold=2.6), dict(temperature_10d=277.0)):
+        assert kernels.mow(np.zeros(kernels.MEMORY), leaf, **(dict(specific_leaf_area=40.0) | never))[1] == 0.0
+    assert kernels.mow(np.zeros(kernels.MEMORY), 0.45 / 40.0, 0.3, 40.0)[1] == 0.0  # less than stubble
+
+
+def test_a_cut_meadow_needs_weeks_to_grow_back_and_never_sheds_for_it():
+    memory = kernels.bitten(np.zeros(kernels.MEMORY), 0.6, 0.5, 1.25, cut=True)
+    assert memory[4] == pytest.approx(0.6, rel=1e-14)  # of what is aimed at
+    targets = []
+    for _ in range(20):
+        memory, target = kernels.regrowth_limit(memory, 1.25, 0.1)
+        targets.append(target)
+    np.testing.assert_allclose(targets, np.minimum(1.25, 0.5 * 1.06 ** np.arange(1, 21)), rtol=1e-12)
+    assert 14 < np.count_nonzero(np.array(targets) < 1.25) < 18 and memory[4] == 0.0
+    half = kernels.bitten(np.zeros(kernels.MEMORY), 0.5, 0.6, 1.2)
+    assert kernels.regrowth_limit(half, 1.2, 0.9)[1] == 0.9  # leaves that stand stay
+    assert kernels.regrowth_limit(half, 1.2, 0.1, woody=1.0)[1] == 1.2
+    # small bites of every day grow back every day
+    memory = np.zeros(kernels.MEMORY)
+    for _ in range(100):
+        memory, target = kernels.regrowth_limit(memory, 1.0, 0.0)
+        assert target == 1.0
+        memory = kernels.bitten(memory, 0.004, 0.996, target)
 
 
 def test_what_is_eaten_goes_to_air_litter_and_products():
@@ -223,7 +285,8 @@ def test_irrigation_fills_the_root_zone_to_field_capacity():
     # 90 % of the roots end in the sixth layer (0.58 m)
     lacks = 1000.0 * (thickness[:6] * 0.03).sum()
     assert dry(liquid=np.full(9, capacity - 0.03)) == pytest.approx(lacks, rel=1e-12)
-    assert dry(liquid=np.full(9, capacity - 0.03), irrigated=0.6) == pytest.approx(0.6 * lacks, rel=1e-12)
+    part = dry(liquid=np.full(9, capacity - 0.01), irrigated=0.6, water_stress=0.3)
+    assert part == pytest.approx(0.2 * lacks, rel=1e-12)
     ice = np.array([0.0] * 5 + [0.03] + [0.0] * 3)  # frozen water needs no replacement
     assert dry(liquid=np.full(9, capacity - 0.03), ice=ice) == pytest.approx(1000 * 0.28 * 0.03, rel=1e-12)
     assert dry() == 20.0  # no more in a day
@@ -233,7 +296,6 @@ def test_nothing_is_irrigated_that_does_not_grow_or_lack_or_is_frozen():
     nothing = [
         dict(irrigated=0.0), dict(water_stress=1.0), dict(leaf_area=0.05), dict(crop=1.0, growing=0.0), dict(held=1.0),
         dict(surface_temperature=273.0), dict(ice=np.full(9, 0.01)), dict(liquid=np.full(9, 0.43)),
-        dict(irrigated=0.5, water_stress=0.5),  # as good as half of the tile without stress, the rest without water
     ]  # fmt: skip
     for case in nothing:
         assert dry(**case) == 0.0, case
@@ -276,6 +338,14 @@ def test_budgets_close_in_every_step_with_all_management(grazing):
     np.testing.assert_allclose(
         gained["carbon"] + gained["harvested_carbon"], of_year(flux, "gpp") - rest + last, rtol=0, atol=5e-12
     )
+    # nee is what the air gets as CO2: what is left goes as methane, with water and products, all on the day after
+    carbon = STEP * 12.011e-9 * flux["nee"].sum(axis=0)
+    others = {name: flux[name][DAY - 1 : -1 : DAY] for name in RATES}  # the last day's leave after the year
+    others["harvest_carbon"] = others["harvest_carbon"] - others["manure_carbon"]
+    rest = sum(
+        86400.0 * others[n].sum(axis=0) for n in ("grazing_methane", "harvest_carbon", "dissolved_carbon_export")
+    )
+    np.testing.assert_allclose(-carbon - rest, gained["carbon"], rtol=0, atol=5e-12)
     products = of_year(flux, "harvest_carbon") - of_year(flux, "manure_carbon")
     np.testing.assert_allclose(gained["harvested_carbon"] + tiles.get("harvest_buffer"), products, rtol=0, atol=1e-13)
     np.testing.assert_allclose(
@@ -304,12 +374,15 @@ def test_fields_and_meadows_get_their_nitrogen():
     np.testing.assert_allclose(of_year(flux, "manure_carbon"), 14.5 * organic, rtol=1e-12)
     np.testing.assert_allclose(mineral[~crops], 0.012 * 365 / 365.25, rtol=1e-12)
     np.testing.assert_allclose(organic[~crops], 0.004 * 365 / 365.25, rtol=1e-12)
-    # one dose for each sowing; a crop sown late in the year still waits for the rest of its own
+    # manure shows the sowings; the second one gets the part of the year since the first, and one late in the year still
+    # waits for the rest of its fertiliser
+    days = flux["manure_nitrogen"][DAY - 1 :: DAY][:, crops] > 0.0
+    sowings = [np.flatnonzero(days[:, k]) for k in range(days.shape[1])]
+    assert {len(s) for s in sowings} <= {1, 2}
+    share = np.array([1.0 + (s[-1] - s[0]) / 365.0 for s in sowings])
     whole = mineral[crops] + tiles.get("management_memory")[crops, 0]
-    sown = np.round(whole / 0.012)
-    np.testing.assert_allclose(whole, 0.012 * sown, rtol=1e-12)
-    assert sown.min() >= 1.0 and sown.max() <= 2.0
-    np.testing.assert_allclose(organic[crops], 0.004 * sown, rtol=1e-12)
+    np.testing.assert_allclose(whole, 0.012 * share, rtol=1e-12)
+    np.testing.assert_allclose(organic[crops], 0.004 * share, rtol=1e-12)
 
 
 @pytest.mark.parametrize("grazing", ["livestock", "mowing"])
@@ -386,17 +459,78 @@ def test_what_cannot_act_is_refused():
         daily_drivers(tiles, np.zeros((1, len(DAILY), 1)))
 
 
+def test_nothing_is_done_any_more_once_the_options_are_off():
+    forcing, ends = weather_year(CLIMATES)
+    tiles = young_tiles(forcing, ALL, types=[GRASS, *CROPS])
+    set_management(tiles, irrigated=1.0)
+    day = 0
+    while day < 360 and not (tiles.get("irrigation_rate").max() > 0.0 and tiles.get("grazing_emission").max() > 0.0
+                             and tiles.get("fertiliser_nitrogen").max() > 0.0):  # fmt: skip
+        steps = slice(DAY * day, DAY * (day + 1))
+        tiles.advance(np.asfortranarray(forcing[:, :, steps]), ends[steps])
+        day += 1
+    assert day < 360
+    others = Tiles(tiles.pft, float(STEP), cell=tiles.cell)  # every option as it is by default
+    others.parameters[...] = tiles.parameters
+    others.state[...] = tiles.state
+    more = slice(DAY * day, DAY * (day + 3))
+    fluxes = others.advance(
+        np.asfortranarray(forcing[:, :, more]), ends[more], (*RATES, "irrigation", "nee", "gpp", "ra", "rh", "nbp")
+    )
+    assert not fluxes["irrigation"].any() and not others.get("irrigation_rate").any()
+    for name in (*RATES, "respired_carbon", "respired_carbon13", "respired_carbon14"):
+        if name not in ("dissolved_carbon_export", "fertiliser_nitrogen", "manure_nitrogen", "manure_carbon"):
+            assert not others.get(name).any(), name
+    for name in ("fertiliser_nitrogen", "manure_nitrogen"):  # without nitrogen only the carbon of manure counts
+        assert not others.get(name).any(), name
+    # what livestock breathes out of its last meal still comes through the next day
+    breath = (fluxes["nee"] * 12.011e-9 - (fluxes["ra"] + fluxes["rh"] - fluxes["gpp"])).reshape(3, DAY, -1).sum(axis=1)
+    eaten = tiles.get("grazing_emission") - tiles.get("grazing_methane")
+    np.testing.assert_allclose(breath[0], DAY * eaten, rtol=0, atol=1e-19)  # of fluxes of 1e-7 kg m-2 s-1
+    assert np.abs(breath[1:]).max() < 1e-19 and others.get("grazing_release").max() == 0.0
+    assert others.worst[2].max() < 1e-13
+
+
+def test_buffers_hold_nothing_or_something():
+    """Emptied step by step they would end in numbers that are not 0 and slow processors down."""
+    tiles, _, _ = managed()
+    for name in ("carbon_growth_buffer", "carbon_export_buffer", "harvest_buffer", "grazing_release"):
+        values = np.abs(tiles.get(name))
+        assert not ((values > 0.0) & (values < 1e-30)).any(), name
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_broken_days_with_the_largest_doses_keep_budgets_and_bounds(steps):
+    forcing, ends = weather_year(CLIMATES)
+    ends = np.zeros(len(ends), dtype=ends.dtype)
+    ends[steps - 1 :: steps] = 1
+    tiles = young_tiles(forcing, ALL)
+    set_management(tiles, fertiliser=0.2, manure=0.2, livestock_density=0.01)
+    before = stores(tiles)
+    last = len(ends) - len(ends) % steps
+    forcing, ends = np.asfortranarray(forcing[:, :, :last]), ends[:last]
+    fluxes = tiles.advance(forcing, ends, ("gpp", "ra", "rh", "nee", "nbp", "grazing_emission", "grazing_methane"))
+    assert tiles.worst[2].max() < 1e-13 and tiles.worst[3].max() < 1e-13
+    gained = total(tiles, "carbon") - before["carbon"]
+    np.testing.assert_allclose(gained, STEP * fluxes["nbp"].sum(axis=0), rtol=0, atol=5e-12)
+    # of livestock: what was breathed out is all but what waits
+    eaten = steps * (fluxes["grazing_emission"] - fluxes["grazing_methane"])[steps - 1 :: steps].sum(axis=0)
+    breath = (fluxes["nee"] * 12.011e-9 - (fluxes["ra"] + fluxes["rh"] - fluxes["gpp"])).sum(axis=0)
+    np.testing.assert_allclose(STEP * (eaten - breath), 86400.0 * tiles.get("grazing_release"), rtol=0, atol=1e-12)
+    assert eaten.max() > 0.0
+
+
 # ---- spin-up
 @pytest.mark.parametrize("options", [{}, {"soil_carbon": "rothc"}, {"nitrogen": "cn"}], ids=str)
 def test_a_spun_up_field_does_not_drift(options):
-    # without winter a crop is sown a day later every year, so that no state is periodic
-    forcing, ends = weather_year(CLIMATES[:3])
+    forcing, ends = weather_year(CLIMATES)
     options = {"crops": "calendar", "tillage": "conventional", "grazing": "livestock"} | options
     tiles = young_tiles(forcing, options, types=[*CROPS, GRASS])
     set_management(tiles, dissolved_share=0.0)
     drivers = recorded(tiles, forcing, ends)
     report = slow_equilibrium(tiles, drivers, passes=60)
-    assert report["residual"].max() < 1e-4, report
+    # where there is no winter the year of a crop depends on the moisture before it, and is found a little later: 6e-5
+    assert report["residual"].max() < 2e-4, report
     soil = tiles.get("soil_carbon").sum(axis=1)
     tiles.advance_slow(drivers, 20)
     drift = np.abs(tiles.get("soil_carbon").sum(axis=1) / soil - 1.0)

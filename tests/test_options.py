@@ -33,8 +33,8 @@ CHANGES = {
     "plant_hydraulics": ("gpp", 1e-3, 1.0),
     "drought_memory": ("transpiration", 1e-3, 1.0),
 }
-# Tested elsewhere: once a year, outside of the step (test_dynamics); tracers, which change nothing (below); what farmers
-# do at times of their own (test_management).
+# Tested elsewhere: once a year, outside of the step (test_dynamics); tracers, which change nothing (below); what is
+# done to fields at times of its own (test_management).
 OTHERS = {"vegetation_dynamics", "isotopes", "tillage", "grazing", "irrigation"}
 CHOICES = [(o, c) for o, entry in OPTIONS.items() if o not in OTHERS for c in entry.choices if c != entry.default]
 DAYS = 12

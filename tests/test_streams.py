@@ -191,14 +191,27 @@ def test_a_plant_type_that_a_cell_lacks_has_no_value():
     assert np.isnan(to_pfts(values, whole)[:, whole.tile_cell[1], whole.tile_pft[1]]).all()
 
 
-def test_a_plant_type_on_several_classes_of_land_has_its_mean():
+def test_a_plant_type_on_several_classes_of_land_has_its_mean_and_the_sum_of_shares(tmp_path):
     whole = domain()
     whole.tile_pft = whole.tile_pft * 0
+    write_run(tmp_path, Stream("p", "year", ("gpp",), per="pft"), whole, [0, 12], ["1990"])
+    with netCDF4.Dataset(tmp_path / "p_1990.nc") as data:
+        share = data["pft_fraction"][:].reshape(17, -1)[:, whole.index]
+    np.testing.assert_allclose(share, (np.arange(17) == 0)[:, None] + np.zeros(12), rtol=2e-15)  # sums of four shares
     values = field(whole, 2, 3, 5)
     out = to_pfts(values, whole)
     # the same products, whose sum is divided once; some 2e-16 each
     np.testing.assert_allclose(out[:, :, 0], to_cells(values, whole), rtol=2e-15)
     assert np.isnan(out[:, :, 1:]).all()
+
+
+def test_the_values_of_a_type_do_not_depend_on_other_cells():
+    whole = domain(5, 9)
+    whole.tile_pft = whole.tile_pft // 8  # some cells have several tiles of a type, some have not
+    values = field(whole, 4, 0, 3)
+    together = to_pfts(values, whole)
+    pieces = [to_pfts(values[:, own.tiles], own) for own in (part_of(whole, c, c + 1) for c in range(whole.n_cell))]
+    assert np.concatenate(pieces, axis=1).tobytes() == together.tobytes()
 
 
 # --- ranks

@@ -383,6 +383,15 @@ def test_the_harvest_of_crops_leaves_with_the_balance(tmp_path):
     assert np.abs(np.diff(stores(annual)) - gain(annual)[1:]).max() < 1e-9
 
 
+def test_hay_and_livestock_are_harvest_without_crops(grass):
+    annual = transient(grass, 2000, options={"grazing": "mowing"}).annual
+    assert (annual.fHarvest > 0.0).any()
+    run = co.open_site(grass, options={"grazing": "livestock"}, spinup="none")
+    run.run()
+    grams = float(run.summary["harvest"].split(" gC")[0])
+    assert grams >= 0.0 and "harvest" not in co.open_site(grass, spinup="none")._harvest({})
+
+
 # --- the command
 
 

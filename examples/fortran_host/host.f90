@@ -13,6 +13,7 @@ program host
   integer(int32) :: n_tile, n_step, n_forcing, n_state, n_parameter, nproma
   integer(int32), allocatable :: options(:), end_of_day(:), pft(:)
   real(wp), allocatable :: forcing(:, :), parameters(:, :), state(:, :), values(:)
+  real(wp), allocatable :: river(:)
   real(wp) :: time_step
   integer :: unit, out, step, tile, status
 
@@ -26,7 +27,7 @@ program host
   if (n_forcing /= n_forcing_column .or. n_state /= n_state_column .or. n_parameter /= n_parameter_column) then
     call fail('the file was written with other tables')
   end if
-  allocate (options(n_option), end_of_day(n_step), pft(n_tile), forcing(1, n_forcing), values(n_tile))
+  allocate (options(n_option), end_of_day(n_step), pft(n_tile), forcing(1, n_forcing), values(n_tile), river(n_tile))
   allocate (parameters(n_tile, n_parameter), state(n_tile, n_state))
   read (unit) options, pft, parameters, state, end_of_day
 
@@ -46,6 +47,7 @@ program host
 
   open (newunit=out, file=trim(output), access='stream', form='unformatted', status='replace', action='write', iostat=status)
   if (status /= 0) call fail('cannot write ' // trim(output))
+  river = 0.0_wp
   do step = 1, n_step
     read (unit) forcing
     call land%step(1, forcing, end_of_day(step) == 1, status)
@@ -57,14 +59,22 @@ program host
     write (out) values
     call land%get('diagnostic', 'latent_heat', values, status)
     write (out) values
+    ! irrigation comes from outside of the tile; where the option is off it is 0
+    call land%get('diagnostic', 'irrigation', values, status)
+    river = river - time_step * values
   end do
   call land%get_columns('state', state, status)
   if (status /= status_ok) call fail('state: ' // status_message(status))
   write (out) state
+  ! products since the host last took them
+  call land%get('state', 'harvested_carbon', values, status)
+  call land%set('state', 'harvested_carbon', 0.0_wp * values, status)
   close (out)
   close (unit)
   call land%finalize()
   print '(a, i0, a, i0, a)', 'stepped ', n_tile, ' tiles through ', n_step, ' steps'
+  if (any(river < 0.0_wp)) print '(a, *(f9.3))', 'water for irrigation, kg m-2:', -river
+  if (any(values > 0.0_wp)) print '(a, *(f9.6))', 'carbon of products, kg m-2:', values
 
 contains
 

@@ -14,7 +14,7 @@ module concerto_step_fast
   use concerto_options, only: model_options, vcmax_pmodel, stomata_medlyn, stomata_ball_berry, stomata_leuning, &
                               stomata_sox, plant_hydraulics_on, water_stress_content, &
                               temperature_response_fixed, soil_water_bucket_choice => soil_water_bucket, &
-                              soil_carbon_rothc, soil_carbon_cencn, isotopes_on
+                              soil_carbon_rothc, soil_carbon_cencn, isotopes_on, irrigation_demand
   use concerto_tables
   use concerto_interception, only: canopy_interception, canopy_wet_fraction
   use concerto_radiation, only: canopy_shortwave, split_shortwave, sun_shade_leaves
@@ -466,7 +466,7 @@ contains
     if (present(seconds)) call lap(clock, seconds(section_heat))
     do i = 1, n
       ! irrigation comes to the ground, below leaves, as warm as rain
-      irrigation(i) = state(i, state_irrigation_rate)
+      irrigation(i) = merge(state(i, state_irrigation_rate), 0.0_wp, options%irrigation == irrigation_demand)
       area = rain_to_ground(i) + melt_outflow(i) + dt * irrigation(i)
       water_input(i) = area / dt
       heat = rain_to_ground(i) * (arriving_temperature(i) - freezing_point) &
@@ -650,7 +650,8 @@ contains
       diagnostics(i, diagnostic_rh) = rh(i)
       diagnostics(i, diagnostic_npp) = assimilation(i) - t
       diagnostics(i, diagnostic_nbp) = assimilation(i) - t - rh(i) - exported(i)
-      diagnostics(i, diagnostic_nee) = -(assimilation(i) - t - rh(i)) / (molar_mass_carbon * 1.0e-6_wp)
+      diagnostics(i, diagnostic_nee) = -(assimilation(i) - t - rh(i) - state(i, state_grazing_release)) &
+                                       / (molar_mass_carbon * 1.0e-6_wp)
       diagnostics(i, diagnostic_latent_heat) = latent(i)
       diagnostics(i, diagnostic_sensible_heat) = heat
       diagnostics(i, diagnostic_ground_heat) = final_flux(i)

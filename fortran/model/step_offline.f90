@@ -34,7 +34,8 @@ contains
     real(wp), intent(out) :: residual_carbon(n)  !! kg m-2
     real(wp), intent(out) :: residual_nitrogen(n)  !! kg m-2
     type(slow_report), intent(inout), optional :: report  !! what moved between the pools
-    real(wp) :: net_carbon(n), maintenance(n), emitted(n), exported(n), rh(n), change, share, stem, root, demand, now, then
+    real(wp), dimension(n) :: net_carbon, maintenance, emitted, exported, grazed, rh
+    real(wp) :: change, share, stem, root, demand, now, then
     integer :: i, k
 
     do i = 1, n
@@ -65,6 +66,7 @@ contains
       state(i, state_carbon_growth_buffer) = 0.0_wp
       exported(i) = state(i, state_carbon_export_buffer)
       state(i, state_carbon_export_buffer) = 0.0_wp
+      grazed(i) = state(i, state_grazing_release)
       state(i, state_harvested_carbon) = state(i, state_harvested_carbon) + state(i, state_harvest_buffer)
       state(i, state_harvest_buffer) = 0.0_wp
       rh(i) = state(i, state_buffer_release) * seconds_per_day
@@ -90,7 +92,7 @@ contains
       diagnostics(i, diagnostic_npp) = diagnostics(i, diagnostic_gpp) - demand
       demand = diagnostics(i, diagnostic_npp) - diagnostics(i, diagnostic_rh)
       diagnostics(i, diagnostic_nbp) = demand - exported(i) / seconds_per_day
-      diagnostics(i, diagnostic_nee) = -demand / (molar_mass_carbon * 1.0e-6_wp)
+      diagnostics(i, diagnostic_nee) = -(demand - grazed(i)) / (molar_mass_carbon * 1.0e-6_wp)
       diagnostics(i, diagnostic_water_stress) = driver(i, driver_water_stress)
     end do
     call carbon_totals(n, options, state, diagnostics)

@@ -9,7 +9,8 @@ module concerto_step_slow
   use concerto_options, only: model_options, phenology_prescribed, phenology_optimal, soil_carbon_cencn, soil_carbon_rothc, &
                               soil_carbon_mimics, soil_carbon_millennial, nitrogen_cn, crops_calendar, &
                               isotopes_on, mortality_causes_full, plant_hydraulics_on, drought_memory_plc_damage, &
-                              tillage_conventional, grazing_off, grazing_livestock, irrigation_demand_choice => irrigation_demand
+                              tillage_conventional, grazing_off, grazing_livestock, grazing_mowing, &
+                              irrigation_demand_choice => irrigation_demand
   use concerto_tables
   use concerto_decomposition_tables, only: n_scheme, scheme_pools, scheme_litter
   use concerto_solar, only: day_length
@@ -17,10 +18,12 @@ module concerto_step_slow
                              pmodel_jmax_wang17, pmodel_yield_c3, pmodel_yield_c4
   use concerto_phenology, only: phenology_day, plant_available_water
   use concerto_hydraulics, only: xylem_damage_step
-  use concerto_crops, only: crop_day, crop_events, crop_transfer
-  use concerto_management, only: remove_residue, nutrient_day, tillage_day, plough, graze, mow, irrigation_demand, &
-                                 nitrate_share, manure_cn, manure_ammonium, grazing_respired, grazing_methane, &
-                                 grazing_excreted, grazing_nitrogen_kept, grazing_ammonium, mown_left
+  use concerto_crops, only: crop_day, grain_for_nitrogen, crop_events, crop_nitrogen_shares, crop_transfer, crop_growing, &
+                            crop_heat_sum
+  use concerto_management, only: remove_residue, nutrient_day, days_since_sowing, tillage_day, plough, graze, mow, &
+                                 regrowth_limit, bitten, irrigation_demand, since_cut, nitrate_share, manure_cn, manure_ammonium, &
+                                 grazing_respired, grazing_methane, grazing_excreted, grazing_nitrogen_kept, grazing_ammonium, &
+                                 mown_left
   use concerto_vegetation, only: vegetation_daily, n_plant_flux, flux_donor, flux_receiver, flux_leaf_turnover, &
                                  flux_root_turnover, flux_sapwood_turnover, flux_seed_turnover, plant_labile, plant_leaf, &
                                  plant_fine_root, plant_sapwood, plant_heartwood, plant_seed
@@ -52,6 +55,7 @@ module concerto_step_slow
   real(wp), parameter :: deepest_mixing = 3.0_wp  !! depth at which frost no longer mixes, m
   real(wp), parameter :: half_life = 5730.0_wp  !! of 14C, yr
   real(wp), parameter :: least_scalar = 0.05_wp  !! of decomposition, for the respiration of schemes without layers
+  real(wp), parameter :: rounding = 1.0e-25_wp  !! what is left in a buffer that was emptied step by step, kg m-2
   real(wp), parameter :: least_deficit = 50.0_wp  !! floor of the vapour pressure deficit, Pa
 
   integer, parameter :: hazard_rows(n_cause) = [state_mortality_background, state_mortality_starvation, &
@@ -96,8 +100,8 @@ contains
     real(wp), dimension(n) :: nitrogen_supply, annual_npp, export, respired, imbalance, nitrogen_change, production, ci_ratio
     real(wp), dimension(n) :: co2_pressure, crop, seed_priority, sow, harvest, germinated_share, sowing_input, sowing_nitrogen
     real(wp), dimension(n) :: exported, abundance, abundance14, respired13, respired14, removed, product, product_nitrogen
-    real(wp), dimension(n) :: ammonium_input, nitrate_input
-    real(wp), dimension(n, n_plant_pool) :: plant_before, export_share, kept_share
+    real(wp), dimension(n) :: ammonium_input, nitrate_input, grazed, held, ripeness, most_grain
+    real(wp), dimension(n, n_plant_pool) :: plant_before, export_share, kept_share, nitrogen_export_share, nitrogen_kept_share
     real(wp), dimension(n, n_plant_flux) :: flux
     real(wp), dimension(n, 4) :: litter, litter_nitrogen, litter13, litter14
     real(wp), dimension(n, n_carbon_layer) :: tilled
@@ -105,6 +109,20 @@ contains
     integer :: i, k
 
     seconds = day * seconds_per_day
+    ! rates of the day; those of options that are off stay 0
+    do k = 1, size(state_daily_rate_columns)
+      do i = 1, n
+        state(i, state_daily_rate_columns(k)) = 0.0_wp
+      end do
+    end do
+    do i = 1, n
+      state(i, state_manure_carbon) = 0.0_wp
+      state(i, state_irrigation_rate) = 0.0_wp
+      ! what rounding leaves in buffers would shrink to numbers that slow processors down
+      state(i, state_carbon_growth_buffer) = emptied(state(i, state_carbon_growth_buffer))
+      state(i, state_carbon_export_buffer) = emptied(state(i, state_carbon_export_buffer))
+      state(i, state_harvest_buffer) = emptied(state(i, state_harvest_buffer))
+    end do
     call stored(n, state, carbon_before, nitrogen_before)
     call memories(n, day, driver, state)
     do i = 1, n
@@ -150,7 +168,12 @@ contains
                   driver(1, driver_water_stress), crop, p(1, parameter_crop_sowing_temperature), &
                   p(1, parameter_crop_base_temperature), p(1, parameter_crop_heat_to_maturity), &
                   p(1, parameter_crop_longest_season), &
-                  p(1, parameter_maximum_leaf_area), state(1, state_crop_memory), target_area, seed_priority, sow, harvest)
+                  p(1, parameter_maximum_leaf_area), state(1, state_crop_memory), target_area, seed_priority, sow, harvest, &
+                  ripeness)
+    if (options%grazing /= grazing_off .and. options%phenology /= phenology_prescribed) then
+      call regrowth_limit(n, n_management_memory, day, p(1, parameter_woody), state(1, state_leaf_area), &
+                          state(1, state_management_memory), target_area)
+    end if
 
     ! ---- plants: hazards, the carbon of the day, nitrogen, harvest
     do i = 1, n
@@ -250,12 +273,24 @@ contains
       end do
     end if
     product = 0.0_wp
+    grazed = 0.0_wp
     product_nitrogen = 0.0_wp
     ammonium_input = 0.0_wp
     nitrate_input = 0.0_wp
     if (options%crops == crops_calendar) then
-      call crop_events(n, sow, harvest, p(1, parameter_crop_harvest_index), p(1, parameter_crop_sowing_carbon), &
+      do i = 1, n
+        most_grain(i) = no_limit
+        ripeness(i) = ripeness(i) * p(i, parameter_crop_harvest_index)
+      end do
+      if (options%nitrogen == nitrogen_cn) then
+        call grain_for_nitrogen(n, p(1, parameter_seed_cn), state(1, state_nitrogen_plant), most_grain)
+      end if
+      call crop_events(n, sow, harvest, ripeness, p(1, parameter_crop_sowing_carbon), most_grain, &
                        state(1, state_carbon_labile), export_share, kept_share, germinated_share, sowing_input)
+      if (options%nitrogen == nitrogen_cn) then
+        call crop_nitrogen_shares(n, harvest, p(1, parameter_seed_cn), state(1, state_carbon_labile), export_share, &
+                                  kept_share, state(1, state_nitrogen_plant), nitrogen_export_share, nitrogen_kept_share)
+      end if
       call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_input, &
                      state(1, state_carbon_labile), litter, exported, removed)
       do i = 1, n
@@ -264,8 +299,8 @@ contains
         sowing_nitrogen(i) = sowing_input(i) / p(i, parameter_seed_cn)
       end do
       if (options%nitrogen == nitrogen_cn) then
-        call crop_move(n, p(1, parameter_residue_left), export_share, kept_share, germinated_share, sowing_nitrogen, &
-                       state(1, state_nitrogen_plant), litter_nitrogen, exported, removed)
+        call crop_move(n, p(1, parameter_residue_left), nitrogen_export_share, nitrogen_kept_share, germinated_share, &
+                       sowing_nitrogen, state(1, state_nitrogen_plant), litter_nitrogen, exported, removed)
         do i = 1, n
           product_nitrogen(i) = exported(i) - sowing_nitrogen(i)
         end do
@@ -296,9 +331,10 @@ contains
       nitrogen_in(i) = nitrogen_in(i) - product_nitrogen(i)
       state(i, state_harvested_nitrogen) = state(i, state_harvested_nitrogen) + product_nitrogen(i)
     end do
+    call days_since_sowing(n, n_management_memory, day, sow, state(1, state_management_memory))
     tilled = 1.0_wp
     if (options%tillage == tillage_conventional) then
-      call tillage_day(n, n_management_memory, n_carbon_layer, soil_thickness, sow, state(1, state_management_memory), tilled)
+      call tillage_day(n, n_management_memory, n_carbon_layer, soil_thickness, state(1, state_management_memory), tilled)
     end if
 
     ! ---- soil
@@ -327,17 +363,21 @@ contains
       state(i, state_carbon_export_buffer) = state(i, state_carbon_export_buffer) + export(i)
       state(i, state_export_release) = state(i, state_carbon_export_buffer) / seconds_per_day
       state(i, state_harvest_release) = state(i, state_harvest_buffer) / seconds_per_day
+      ! of a broken day some is left
+      grazed(i) = grazed(i) + (1.0_wp - day) * seconds_per_day * state(i, state_grazing_release)
+      state(i, state_grazing_release) = emptied(grazed(i)) / seconds_per_day
     end do
     if (options%irrigation == irrigation_demand_choice) then
       do i = 1, n
-        none(i) = max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water))
+        held(i) = max(p(i, parameter_hold_soil_water), p(i, parameter_outside_water))
       end do
       call irrigation_demand(n, n_carbon_layer, soil_thickness, derived(1, derived_root_fraction), &
                              driver(1, driver_soil_liquid), driver(1, driver_soil_ice), p(1, parameter_theta_sat), &
                              p(1, parameter_theta_res), p(1, parameter_vg_alpha), p(1, parameter_vg_n), &
                              p(1, parameter_field_capacity_head), driver(1, driver_soil_temperature), &
-                             driver(1, driver_water_stress), state(1, state_leaf_area), crop, state(1, state_crop_memory), &
-                             p(1, parameter_irrigated), none, state(1, state_irrigation_rate))
+                             driver(1, driver_water_stress), evaporation, state(1, state_leaf_area), crop, &
+                             state(1, state_crop_memory + crop_growing - 1), &
+                             p(1, parameter_irrigated), held, state(1, state_irrigation_rate))
     end if
     call stored(n, state, carbon_after, nitrogen_after)
     do i = 1, n
@@ -363,8 +403,9 @@ contains
           to_product = grazing_nitrogen_kept
           to_ammonium = grazing_ammonium
         else
-          call mow(n, n_management_memory, p(1, parameter_mowing_leaf_area), p(1, parameter_woody), &
-                   p(1, parameter_specific_leaf_area), state(1, state_carbon_leaf), state(1, state_management_memory), used)
+          call mow(n, n_management_memory, day, p(1, parameter_mowing_leaf_area), p(1, parameter_woody), &
+                   state(1, state_temperature_10d), p(1, parameter_specific_leaf_area), state(1, state_carbon_leaf), &
+                   state(1, state_management_memory), used)
           to_litter = mown_left
           to_methane = 0.0_wp
           to_air = 0.0_wp
@@ -381,11 +422,16 @@ contains
           state(j, state_grazing_methane) = to_methane * taken / seconds
           ! what goes to the air leaves through the next day, as products do
           state(j, state_carbon_export_buffer) = state(j, state_carbon_export_buffer) + to_air * taken
+          grazed(j) = (to_air - to_methane) * taken
           product(j) = product(j) + (taken - amount - to_air * taken)
           amount = state(j, state_carbon_leaf) * p(j, parameter_specific_leaf_area)
           taken = state(j, state_leaf_area)
           state(j, state_leaf_area) = merge(amount, taken, used(j) > 0.0_wp .and. options%phenology /= phenology_prescribed)
         end do
+        if (options%phenology /= phenology_prescribed) then
+          call bitten(n, n_management_memory, options%grazing == grazing_mowing, state(1, state_leaf_area), target_area, &
+                      used, state(1, state_management_memory))
+        end if
         if (options%grazing /= grazing_livestock) state(:, state_grazing_carbon) = 0.0_wp
         if (options%nitrogen == nitrogen_cn) then
           do j = 1, n
@@ -409,6 +455,7 @@ contains
           end do
         end if
       end if
+      if (options%grazing /= grazing_mowing) state(:, state_management_memory + since_cut - 1) = 0.0_wp
       if (options%crops == crops_calendar .or. options%grazing /= grazing_off) then
         do j = 1, n
           state(j, state_harvest_carbon) = product(j) / seconds
@@ -424,12 +471,11 @@ contains
       integer :: j
 
       if (.not. any(p(:, parameter_fertiliser) > 0.0_wp .or. p(:, parameter_manure) > 0.0_wp &
-                    .or. state(:, state_management_memory) > 0.0_wp .or. state(:, state_management_memory + 1) > 0.0_wp &
-                    .or. state(:, state_fertiliser_nitrogen) > 0.0_wp .or. state(:, state_manure_carbon) > 0.0_wp)) return
+                    .or. state(:, state_management_memory) > 0.0_wp .or. state(:, state_management_memory + 1) > 0.0_wp)) return
       do j = 1, n
-        stage(j) = state(j, state_crop_memory + 1) / p(j, parameter_crop_heat_to_maturity)
+        stage(j) = state(j, state_crop_memory + crop_heat_sum - 1) / p(j, parameter_crop_heat_to_maturity)
       end do
-      call nutrient_day(n, n_management_memory, day, crop, state(1, state_crop_memory), stage, sow, &
+      call nutrient_day(n, n_management_memory, day, crop, state(1, state_crop_memory + crop_growing - 1), stage, sow, &
                         p(1, parameter_fertiliser), p(1, parameter_manure), state(1, state_management_memory), mineral, organic)
       do j = 1, n
         carbon = manure_cn * organic(j)
@@ -1020,6 +1066,13 @@ contains
       end if
     end do
   end subroutine carbon_totals
+
+  elemental function emptied(store) result(left)
+    !! A store without what is far below the last digit of any day's flux.
+    real(wp), intent(in) :: store  !! kg m-2
+    real(wp) :: left
+    left = merge(0.0_wp, store, abs(store) < rounding)
+  end function emptied
 
   subroutine stored(n, state, carbon, nitrogen)
     !! Carbon and nitrogen in all stores; a sum and what it lost by rounding (second column), so that the difference of two

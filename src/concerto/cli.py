@@ -149,7 +149,8 @@ def site(
         Schemes, NAME=CHOICE; see `concerto params --options`.
     spinup
         auto: soil temperature and water, vegetation and soil carbon are brought to the equilibrium of the file's own
-        forcing. none: starts from soil at field capacity, plants with full leaves and no soil carbon.
+        forcing. none: starts from soil at field capacity, plants with full leaves (crops=calendar: fields are
+        bare) and no soil carbon.
     restart
         Restart file to start from instead of the spin-up; its plant types, options and parameters are used
         (--set wins).
@@ -471,7 +472,7 @@ def carbon(
     option
         Schemes, NAME=CHOICE; see `concerto params --options`.
     spinup
-        auto: equilibrium of the daily forcing. none: plants with full leaves, no soil carbon.
+        auto: equilibrium of the daily forcing. none: plants with full leaves (crops=calendar: bare), no soil carbon.
     soil
         Texture class (default: from the file, else medium).
     threads

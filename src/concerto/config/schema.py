@@ -32,6 +32,8 @@ from concerto.domain.soil import TABLE as SOIL_TABLE
 from concerto.errors import ConcertoError
 from concerto.forcing.checks import check_igbp
 from concerto.forcing.history import QUANTITIES, SECONDS_PER_YEAR
+from concerto.landuse.classes import MANAGEMENT
+from concerto.landuse.forestry import settings as forestry_settings
 from concerto.tables import loader
 
 AIR = ("co2", "ndep", "delta13c", "delta14c")
@@ -523,15 +525,23 @@ class Livestock(Section):
     rangeland: float = key(0.0, "livestock units per m2 of grass of rangeland", ge=0.0, le=0.01)
 
 
+def _of_forestry(name):
+    """A key with default, limits and meaning of the settings of `concerto.landuse.forestry.Forestry`."""
+    setting = forestry_settings()[name]
+    low, high = setting.metadata["limits"]
+    limits = {"ge": low} | ({"le": high} if high < float("inf") else {})
+    return key(setting.default, setting.metadata["text"], **limits)
+
+
 class Forestry(Section):
     """Forest that is cut in rotation, thinned and planted."""
 
-    rotation: float = key(80.0, "age at which a managed stand is cut, yr", ge=1.0, le=500.0)
-    share: float = key(1.0, "share of secondary forest that is managed", ge=0.0, le=1.0)
-    thinning: float = key(0.0, "share of the wood of a stand that a thinning takes", ge=0.0, le=1.0)
-    thinning_interval: float = key(10.0, "years from one thinning of a stand to the next", ge=1.0, le=500.0)
-    thinning_age: float = key(20.0, "age from which stands are thinned, yr", ge=0.0, le=500.0)
-    planted_carbon: float = key(0.05, "carbon of the young trees that are planted after a cut, kg m-2", ge=0.0, le=1.0)
+    rotation: float = _of_forestry("rotation")
+    share: float = _of_forestry("share")
+    thinning: float = _of_forestry("thinning")
+    thinning_interval: float = _of_forestry("thinning_interval")
+    thinning_age: float = _of_forestry("thinning_age")
+    planted_carbon: float = _of_forestry("planted_carbon")
     forests: Literal["secondary", "all"] = key("secondary", "all: primary forest, too, which becomes secondary")
 
 
@@ -791,9 +801,9 @@ class Phase(_Air):
     years: Years | None = key(None, "first and last calendar year, both included (run)")
     climate: Climate | None = key(
         None,
-        "`transient` (the years themselves; run), {cycle: [1901, 1920]}, these years of the forcing again and again, or "
-        "`record`, the whole years of a tower again and again. Spin-ups need a cycle; if not given it is the record of "
-        "a tower, and with the embedded forcing the first year of the next run phase",
+        "`transient` (the years themselves; run), {cycle: [1901, 1920]}, these years of the forcing again and again, "
+        "or `record`, the whole years of a tower again and again. Spin-ups need a cycle; if not given it is the record "
+        "of a tower, and with the embedded forcing the first year of the next run phase",
     )
     co2: Air | None = key(
         None,
@@ -911,8 +921,10 @@ class Stream(Section):
     statistic: Literal["mean", "sum", "minimum", "maximum", "last"] = key(
         "mean", "what is kept of the steps of an interval"
     )
-    per: Literal["cell", "pft", "tile"] = key(
-        "cell", "cell: mean of the land of the cell; pft: a dimension of plant functional types; tile: every tile"
+    per: Literal["cell", "pft", "class", "tile"] = key(
+        "cell",
+        "cell: mean of the land of the cell; pft: a dimension of plant functional types; class: of land-use tiles "
+        "(psl, pst, crp, urb; with land use); tile: every tile",
     )
     digits: int | None = key(None, "significant digits that are kept (smaller files); all if not given", ge=1, le=7)
 
@@ -983,6 +995,11 @@ class Config(Section):
         if self.land_use.source != "none":
             self._manage()
         for k, stream in enumerate(self.output.streams):
+            if stream.per == "class" and self.land_use.source == "none":
+                raise Fault(
+                    "per: class needs classes of land, and there is no land use",
+                    "write land_use.source, or per: cell", ("output", "streams", k, "per"),
+                )  # fmt: skip
             found = []
             for i, name in enumerate(stream.variables):
                 try:
@@ -1062,12 +1079,18 @@ class Config(Section):
                 f"fertiliser acts on the cycle of nitrogen, and model.options.nitrogen is {options['nitrogen']}",
                 "write model.options.nitrogen: cn, or fertiliser: off", ("land_use", "management", "fertiliser"),
             )  # fmt: skip
-        for name in ("residue_left", "fertiliser", "manure"):
-            value = getattr(wanted, name)
-            if name in self.model.parameters and value is not None and value != "off":
+        if wanted.residue_left is not None and options["crops"] != "calendar":
+            raise Fault(
+                f"residue is left at harvest, and with model.options.crops: {options['crops']} nothing is harvested",
+                "write model.options.crops: calendar, or remove residue_left",
+                ("land_use", "management", "residue_left"),
+            )
+        for name, parameter in MANAGEMENT.items():
+            if parameter in self.model.parameters and getattr(wanted, name) not in (None, "off"):
                 raise Fault(
-                    f"{name} stands in model.parameters, too", "give it in one place", ("land_use", "management", name)
-                )
+                    f"{name} sets the parameter {parameter}, which stands in model.parameters, too",
+                    "give it in one place", ("land_use", "management", name),
+                )  # fmt: skip
         if options != self.model.options:
             try:
                 loader.option_numbers(options)

@@ -64,7 +64,8 @@ class Domain:
     mixtures : kind of land -> (cell, type), what grows on new area of it; empty without land use
     soil : name of the parameter table -> (cell,)
     tile_parameters : name of the parameter table -> (tile,); may be empty
-    facts : what a list of points says of each beside its place: name, igbp, pft, soil (text), canopy_height (m)
+    facts : what a list of points says of each beside its place: name, igbp, pft, soil (text), canopy_height (m);
+        towers have parameters of the place as well (`PLACE_PARAMETERS`)
     notes : what was assumed, filled, left out
     folder : what relative names of files count from in :func:`add_tiles` (not saved)
     """
@@ -266,8 +267,10 @@ UNITS = {
     "area": "m2", "land_fraction": "1", "elevation": "m", "tile_fraction": "1", "soil__theta_sat": "m3 m-3",
     "soil__theta_res": "m3 m-3", "soil__k_sat": "m s-1", "soil__sand": "%", "soil__clay": "%",
     "soil__vg_alpha": "m-1", "soil__vg_n": "1", "soil__vg_l": "1", "facts__canopy_height": "m",
-    "tile_parameters__canopy_height": "m",
+    "tile_parameters__canopy_height": "m", "facts__reference_height": "m", "facts__home_temperature": "K",
 }  # fmt: skip
+# parameters of all tiles of a cell that towers know
+PLACE_PARAMETERS = ("reference_height", "home_temperature", "hold_soil_water", "outside_water")
 
 
 # --- cells ----------------------------------------------------------------------------------------------------------
@@ -297,14 +300,15 @@ def _variable_name(file, path, wanted, kind):
     return next((name for name in file.variables if name.lower() in usual), None)
 
 
-def make_cells(config_domain, folder=".") -> Domain:
+def make_cells(config_domain, folder=".", forcing=None) -> Domain:
     """Cells of the section `domain` of a configuration; tiles and soil come with :func:`add_tiles`.
 
     Parameters
     ----------
     config_domain : object with the attributes of the section
-        grid (embedded, latlon, file, points), resolution, box, points, file, variables, mask.
+        grid (embedded, latlon, file, points, tower), resolution, box, points, file, variables, mask.
     folder : path that relative paths count from
+    forcing : section `forcing`, for `tower`
 
     Returns
     -------
@@ -331,10 +335,12 @@ def make_cells(config_domain, folder=".") -> Domain:
     path = Path(folder) / file if file else None
     if kind == "points":
         domain, has_elevation = _points(config_domain, folder)
+    elif kind == "tower":
+        domain, has_elevation = _towers(config_domain, folder, forcing), True
     elif kind in ("file", "latlon", "embedded"):
         domain, has_elevation = _lat_lon(config_domain, folder, kind, path, variables), False
     else:
-        raise ConcertoError(f"domain.grid is '{kind}'", hint="choose embedded, latlon, file or points")
+        raise ConcertoError(f"domain.grid is '{kind}'", hint="choose embedded, latlon, file, points or tower")
     if not domain.n_cell:
         raise ConcertoError("the domain has no cell with land", hint="check box, mask and land_fraction")
     if not has_elevation:
@@ -698,6 +704,25 @@ def _points(config_domain, folder):
         domain.elevation[missing] = of_package
         domain.notes.append(f"elevation: of the package at {int(missing.sum())} points")
     return domain, True
+
+
+def _towers(config_domain, folder, forcing):
+    """Domain of the towers of the forcing: their types, unless the section has a land cover of its own."""
+    from concerto.forcing.tower import place_facts
+
+    own = entry(entry(config_domain, "land_cover", {}), "kind", "embedded") != "embedded"
+    facts = place_facts(forcing, folder, plants=not own)
+    place = {name: facts.pop(name) for name in ("latitude", "longitude", "elevation")}
+    n = len(place["latitude"])
+    return Domain(
+        kind="points",
+        area=np.ones(n),
+        land_fraction=np.ones(n),
+        cell_id=np.arange(n, dtype=np.int64),
+        facts=facts,
+        notes=["towers have no area: sums over cells count each as 1 m2"],
+        **place | {"longitude": wrap_longitude(place["longitude"])},
+    )
 
 
 def _numbers(values, name, where):

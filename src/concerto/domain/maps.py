@@ -142,7 +142,14 @@ def entry(thing, name, default=None):
 def open_file(path):
     import netCDF4
 
+    from concerto.forcing.alma import classic_shortfall
+
     try:
+        short = classic_shortfall(path) if Path(path).is_file() else 0
+        if short:  # the library would read zeros
+            raise ConcertoError(
+                f"{path} is shorter than its header says: {short} bytes are missing", hint="copy it again"
+            )
         return netCDF4.Dataset(path)
     except FileNotFoundError:
         raise ConcertoError(

@@ -123,7 +123,7 @@ def _yearly(folder, name, domain, years):
         if stream == "land_use":
             continue
         with open_run(folder, stream) as ds:
-            if name not in ds or {"pft", "tile"} & set(ds[name].dims):
+            if name not in ds or {"pft", "tile", "landuse"} & set(ds[name].dims):
                 continue
             values = _cells(ds[name].values, domain) * _seconds(ds)[:, None]
             at = ds["time"].dt.year.values
@@ -212,9 +212,19 @@ def eluc(without, with_use):
 def _same(a, b):
     if not np.array_equal(a.year, b.year) or a.area.shape != b.area.shape or not np.allclose(a.area, b.area):
         raise ConcertoError(f"{a.folder} and {b.folder} have other years or cells", hint="run the same ones twice")
+    if Path(a.folder).resolve() == Path(b.folder).resolve():
+        raise ConcertoError(f"{a.folder} is compared with itself", hint="give a second run, whose land use is held")
     for run in (a, b):
         if run.nbp is None:
             raise ConcertoError(f"{run.folder} has no nbp per cell", hint="add a stream with nbp, per: cell")
+
+
+def changes_hands(run) -> bool:
+    """Whether land goes from kind to kind, is cleared or cut within the years of a run: it is not held."""
+    cut = [run.flux[n] for n in ("fDeforestToAtmos", "fDeforestToProduct") if n in run.flux]
+    moved = [] if run.moved is None else [run.moved[1:]]
+    kinds = [np.abs(np.diff(run.kinds, axis=0)) - 1e-6]  # float32 of the files
+    return any((np.nan_to_num(values) > 0.0).any() for values in [*(v[1:] for v in cut), *moved, *kinds])
 
 
 def history_of(run, folder="."):
@@ -241,14 +251,20 @@ def flow_matrix(run, history=None):
     history : LandUse, optional
         Of the cells of the run (:func:`history_of`): gross transitions. Without it net ones
         from the areas of two years, in which what goes both ways is lost.
+
+    Notes
+    -----
+    The first year counts where land changed hands on its 1 January; without a history from the areas of ``domain.nc``,
+    which may be those after it (a run that begins from a state): then it has no net flows.
     """
     from concerto.landuse.history import net_transitions
 
     weight = run.area if run.extensive else run.area / run.area.sum()
     out = np.zeros((6, 6))
-    for k in range(1, len(run.year)):
+    for k in range(0 if _first_moves(run, history) else 1, len(run.year)):
+        before = run.kinds[k - 1] if k else _start_kinds(run)
         moved = (
-            net_transitions(*(a / a.sum(axis=1, keepdims=True) for a in (run.kinds[k - 1], run.kinds[k])))
+            net_transitions(*(a / a.sum(axis=1, keepdims=True) for a in (before, run.kinds[k])))
             if history is None
             else history.year(int(run.year[k]) - 1).transitions
         )
@@ -257,11 +273,25 @@ def flow_matrix(run, history=None):
     return out
 
 
+def _start_kinds(run):
+    """Shares of land of the kinds in ``domain.nc``, (cell, 6)."""
+    place, n = _kind_of_tiles(run), run.domain.n_cell
+    return np.bincount(place, np.asarray(run.domain.tile_fraction, float), 6 * n).reshape(n, 6)
+
+
+def _first_moves(run, history):
+    """Whether land changed hands on the first 1 January; without history: and ``domain.nc`` is of about that time."""
+    if run.moved is None or not (run.moved[0] > 0.0).any():
+        return False
+    net = 0.5 * np.abs(run.kinds[0] - _start_kinds(run)).sum(axis=1)
+    return history is not None or bool((net <= run.moved[0] + 1e-5).all())  # sums of float32 of the files
+
+
 def by_kind(run, names=("cVeg", "cLitter", "cSoil", "npp", "nbp"), stream="tiles"):
     """Values per area of the six kinds of land from a yearly stream per tile: dict name -> (year, cell, 6).
 
-    Stocks are kg C m-2, fluxes kg C m-2 yr-1; kinds without area are NaN. Weights are the areas of ``domain.nc``,
-    those of the start: use it for runs whose land use is held (S2).
+    Stocks are kg C m-2, fluxes kg C m-2 yr-1; kinds without area are NaN. Weights are the areas of each record
+    (``tile_share`` of the stream; where it has none those of ``domain.nc``, of the start).
     """
     from concerto.simulation.streams import open_run
 
@@ -281,14 +311,19 @@ def by_kind(run, names=("cVeg", "cLitter", "cSoil", "npp", "nbp"), stream="tiles
             )
         seconds = _seconds(ds)[:, None]
         values = {n: ds[n].values.astype(float) * (1.0 if n.startswith("c") else seconds) for n in names}
-    place = _kind_of_tiles(run)
-    area = np.bincount(place, domain.tile_fraction, domain.n_cell * 6)
-    out = {}
+        share = ds["tile_share"].values.astype(float) if "tile_share" in ds else domain.tile_fraction
+    place, share = _kind_of_tiles(run), np.broadcast_to(share, (len(years), len(domain.tile_fraction)))
+
+    def sums(amount):
+        found = np.zeros((len(years), domain.n_cell * 6))
+        np.add.at(found, (slice(None), place), amount)
+        return found
+
+    area, out = sums(share), {}
     for name, found in values.items():
-        sums = np.zeros((len(found), domain.n_cell * 6))
-        np.add.at(sums, (slice(None), place), found * domain.tile_fraction)
+        total = sums(np.where(share > 0.0, found * share, 0.0))  # tiles without area have no value
         with np.errstate(invalid="ignore", divide="ignore"):
-            out[name] = np.where(area > 0.0, sums / area, np.nan).reshape(len(found), domain.n_cell, 6)
+            out[name] = np.where(area > 0.0, total / area, np.nan).reshape(len(years), domain.n_cell, 6)
     return out
 
 
@@ -327,9 +362,10 @@ def beside_bookkeeping(without, with_use, history, base=10, stream="tiles", type
     Returns
     -------
     dict
-        ``year``, the terms of :func:`concerto.landuse.accounting.compare` ((year,) of :meth:`LandUseRun.total`; they
-        sum to the difference to round-off), ``transient``, ``lasc``, ``table`` (components of the budget), ``record``
-        and ``record_transient`` (:func:`concerto.landuse.bookkeeping.bookkeep`, fixed and transient densities).
+        ``year`` (without the first), the terms of :func:`concerto.landuse.accounting.compare` ((year,) of
+        :meth:`LandUseRun.total`; they sum to the difference to round-off), ``transient``, ``lasc``, ``table``
+        (components of the budget), ``record`` and ``record_transient``
+        (:func:`concerto.landuse.bookkeeping.bookkeep`, fixed and transient densities).
 
     Notes
     -----
@@ -366,7 +402,7 @@ def beside_bookkeeping(without, with_use, history, base=10, stream="tiles", type
     def change(y):
         return kinds["nbp"][y - first] - start["nbp"]
 
-    years = range(first + 1, int(without.year[-1]) + 1)
+    years = range(first + 1, int(without.year[-1]) + 1)  # the first has no densities of the year before
     fixed = bookkeep(history, table, years, types=types)
     moving = bookkeep(history, table, years, types=types, densities=densities, d_nbp=change)
     total = without.total
@@ -439,7 +475,7 @@ def budgets(run, without=None, regions="bands", history=None, base=10, stream="t
     base, stream, types
         Of :func:`beside_bookkeeping`.
     notes : list of str, optional
-        Takes what is left out.
+        Takes what is left out: bookkeeping has no first year, for want of the densities of the year before.
 
     Returns
     -------
@@ -463,8 +499,9 @@ def budgets(run, without=None, regions="bands", history=None, base=10, stream="t
     if found is None:
         return {"runs": accounting.run_budget(run.year, parts, **options)}
     fixed, moving = found["record"], found["record_transient"]
-    later = {name: values[-len(found["year"]) :] for name, values in parts.items()}
-    out = {"runs": accounting.run_budget(found["year"], later, lasc=moving["lasc"], **options)}
+    lasc = np.concatenate([np.zeros_like(moving["lasc"][:1]), moving["lasc"]])  # counted from the first year on
+    out = {"runs": accounting.run_budget(run.year, parts, lasc=lasc, **options)}
+    notes.append(f"Bookkeeping leaves out {run.year[0]}: it needs the densities of the year before.")
     if types == "groups":
         out["bookkeeping"] = accounting.bookkeeping_budget(fixed, **options)
         out["bookkeeping transient"] = accounting.bookkeeping_budget(moving, **options)
@@ -514,6 +551,8 @@ def budget_files(folder, target, without=None, regions="bands", inputs=None, typ
         notes.append("No second run: only what land use gives to the air at once, no ELUC, no bookkeeping.")
     elif history is None and not notes:
         notes.append("No bookkeeping: name the folder of the configuration, to which the paths of the history refer.")
+    if held is not None and changes_hands(held):
+        notes.append(f"Land changes hands in {held.folder} too, which should be held: are the two runs swapped?")
     tables = budgets(run, held, regions, history, types=types, notes=notes)
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
@@ -791,7 +830,7 @@ def figures(run, without=None, history=None, window=1):
     a, b = run.year[0], run.year[-1]
     told = "both ways counted" if history is not None else "net in each year and cell: what goes both ways is not seen"
     if history is None and run.moved is not None:
-        whole = (run.moved[1:] @ run.area).sum() * 1e-12 if run.extensive else run.total(run.moved[1:]).sum() * 1e-3
+        whole = (run.moved @ run.area).sum() * 1e-12 if run.extensive else run.total(run.moved).sum() * 1e-3
         told += f"; in all {whole:.3g} {unit} changed hands"
     return [
         (

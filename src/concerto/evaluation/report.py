@@ -416,12 +416,13 @@ def write_demo_report(path_html, dataset, summary=None):
     def per_day(values):
         return values * 1000.0 * 86400.0
 
-    gpp, ra, rh = get("gpp"), get("ra"), get("rh")
+    gpp, ra, rh, nee = get("gpp"), get("ra"), get("rh"), get("nee")
     lai, latent, sensible, net = get("lai"), get("hfls"), get("hfss"), get("rns")
     figures, columns = [], []
     year = 1000.0 * SECONDS_PER_YEAR
     if gpp is not None and ra is not None and rh is not None:
         reco = ra + rh
+        exchange = reco - gpp if nee is None else nee * 12.011e-9  # umol m-2 s-1; livestock breathes too
         figures.append(
             _figure(
                 plots.biome_cycles(
@@ -443,7 +444,7 @@ def write_demo_report(path_html, dataset, summary=None):
         columns += [
             ("GPP", "gC m⁻² yr⁻¹", gpp.mean(0) * year, 0),
             ("Reco", "gC m⁻² yr⁻¹", reco.mean(0) * year, 0),
-            ("NEE", "gC m⁻² yr⁻¹", (reco - gpp).mean(0) * year, 0),
+            ("NEE", "gC m⁻² yr⁻¹", exchange.mean(0) * year, 0),
         ]
     if latent is not None and sensible is not None:
         curves = [("latent heat", plots.MODEL, latent), ("sensible heat", plots.SECOND, sensible)]

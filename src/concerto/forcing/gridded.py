@@ -131,7 +131,7 @@ def open_forcing(config, domain, folder=".") -> GridForcing:
     Parameters
     ----------
     config : object or dict
-        Section `forcing`: source, files, seed, time_offset_hours.
+        Section `forcing`: source, files, seed, time_offset_hours, tower.
     domain : concerto.domain.grid.Domain
         Cells for which forcing is read (latitude, longitude, elevation, cell_id).
     folder : path
@@ -157,8 +157,12 @@ def open_forcing(config, domain, folder=".") -> GridForcing:
     if source in ("embedded", "monthly"):
         opener = layouts.open_embedded if source == "embedded" else layouts.open_monthly
         return opener(config, domain, folder)
+    if source == "tower":
+        from concerto.forcing.tower import TowerForcing
+
+        return TowerForcing(config, domain, folder)
     if source not in layouts.LAYOUTS:
-        known = ["embedded", "monthly", *layouts.LAYOUTS]
+        known = ["embedded", "monthly", *layouts.LAYOUTS, "tower"]
         close = difflib.get_close_matches(source, known, n=1)
         raise ConcertoError(
             f"forcing.source is '{source}', which is not a known source.",

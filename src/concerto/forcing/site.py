@@ -733,3 +733,56 @@ def _observations(series, record) -> dict:
             continue
         observations[name], observations[name + "_qc"] = values, flag
     return observations
+
+
+# --- what a run makes of a site ---------------------------------------------------------------------------------------
+
+
+def home_temperature(time_local, air_temperature) -> float:
+    """Mean daily maximum temperature of the warmest month, K (Kumarathunge et al. 2019), from the record itself."""
+    day = np.asarray(time_local).astype("datetime64[D]")
+    days, index = np.unique(day, return_inverse=True)
+    warmest = np.full(len(days), -np.inf)
+    np.maximum.at(warmest, index, air_temperature)
+    month = days.astype("datetime64[M]").astype(int) % 12
+    enough = 10 if len(days) >= 40 else 1
+    return float(max(warmest[month == m].mean() for m in range(12) if (month == m).sum() >= enough))
+
+
+def unknown_irrigation(site, say: bool = True) -> bool:
+    """Whether the site is cropland whose rain nobody measured; its plants then take their water from outside.
+
+    With ``say`` its report tells it.
+    """
+    flags = site.flags.get("rainfall")
+    if site.igbp != "CRO" or not site.has_precipitation or flags is None or np.mean(flags == 5) <= 0.9:
+        return False
+    line = (
+        "cropland without measured rain, irrigation unknown: plants are given the water they need "
+        "(--set outside_water=0 to change)"
+    )
+    if say and line not in site.report:
+        site.report.append(line)
+    return True
+
+
+def deciduous_broadleaf(types) -> bool:
+    """Whether all types (numbers) are deciduous broadleaf trees with a winter."""
+    from concerto.tables import loader
+
+    known = {loader.pft_names().index(f"broad_deciduous_{zone}") for zone in ("temperate", "boreal")}
+    return all(number in known for number in types)
+
+
+def without_undergrowth(leaf_area, site):
+    """Leaf area of a deciduous canopy from satellite leaf area, whose winter value is undergrowth and bark.
+
+    The lowest value of the record becomes zero and the highest stays, linear between.
+    """
+    low, high = float(leaf_area.min()), float(leaf_area.max())
+    if not 0.0 < low < 0.5 * high:
+        return leaf_area
+    line = f"leaf area of the deciduous canopy: its lowest value, {low:.2f}, is taken as undergrowth and removed"
+    if line not in site.report:
+        site.report.append(line)
+    return (leaf_area - low) * high / (high - low)

@@ -19,6 +19,13 @@ from concerto.errors import ConcertoError
 KINDS = ("primary", "secondary", "pasture", "rangeland", "crop", "urban")
 PRIMARY, SECONDARY, PASTURE, RANGELAND, CROP, URBAN = range(6)
 AGE_BOUNDS = (0.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, float("inf"))  # yr
+OPEN_ENDED = 40.0  # yr, breadth that the last class of age, which has no end, is taken to have
+# Key of `land_use.management` -> parameter of the model that it sets; the host sets it on every tile, so that a value
+# of `model.parameters` beside it would have no effect
+MANAGEMENT = {
+    "residue_left": "residue_left", "fertiliser": "fertiliser", "manure": "manure", "irrigation": "irrigated",
+    "livestock": "livestock_density",
+}  # fmt: skip
 HARVEST = (
     "primary_forest",
     "primary_nonforest",
@@ -215,15 +222,30 @@ def _only(cover, *parts):
 
 
 def _nearest(cover, has, latitude, longitude):
-    """Rows of `cover` from the nearest place where `has` is true; itself there, and where nothing is."""
+    """Rows of `cover` from the nearest place where `has` is true; itself there, and where nothing is.
+
+    Of places equally near (to 1e-12 of the square of the chord) the first. Looked for in small groups of neighbours: no
+    place is farther from its nearest than the middle of the group is, and the radius of the group.
+    """
     if latitude is None or longitude is None or has.all() or not has.any():
         return cover
     lat, lon = np.radians(np.asarray(latitude, float)), np.radians(np.asarray(longitude, float))
     place = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    out, donors = cover.copy(), np.flatnonzero(has)
-    for cell in np.flatnonzero(~has):
-        near = np.round(((place[donors] - place[cell]) ** 2).sum(axis=1), 12)
-        out[cell] = cover[donors[np.argmin(near)]]
+    donors, wanted = np.flatnonzero(has), np.flatnonzero(~has)
+    wanted = wanted[np.lexsort((lon[wanted], np.floor(lat[wanted] * 25.0)))]  # along strips of some two degrees
+    out, given = cover.copy(), place[donors]
+    for first in range(0, len(wanted), 64):
+        cells = wanted[first : first + 64]
+        middle = place[cells[len(cells) // 2]]
+        from_middle = np.arccos(np.clip(given @ middle, -1.0, 1.0))
+        radius = np.arccos(np.clip(place[cells] @ middle, -1.0, 1.0)).max()
+        close = np.flatnonzero(from_middle <= from_middle.min() + 2.0 * radius + 1e-5)
+        cosine = place[cells] @ given[close].T  # with round-off of 1e-15, so it only chooses candidates
+        rows, columns = np.nonzero(cosine >= cosine.max(axis=1, keepdims=True) - 1e-11)
+        candidates = donors[close[columns]]
+        apart = np.round(((place[candidates] - place[cells[rows]]) ** 2).sum(axis=1), 12)
+        order = np.lexsort((candidates, apart, rows))
+        out[cells] = cover[candidates[order[np.searchsorted(rows, np.arange(len(cells)))]]]
     return out
 
 

@@ -23,20 +23,23 @@ its stands are not of one age. w: years in which it is cut at the area of a year
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from concerto.errors import ConcertoError
-from concerto.landuse.classes import PRIMARY
+from concerto.landuse.classes import OPEN_ENDED, PRIMARY
 
 WHERE = "land_use.management.forestry"
-OPEN_ENDED = 20.0  # yr, breadth of the last class of age
+
+
+def _setting(default, low, high, text):
+    return field(default=default, metadata={"limits": (low, high), "text": text})
 
 
 @dataclass(frozen=True)
 class Forestry:
-    """How forests are managed.
+    """How forests are managed; names, defaults, limits and meaning here are those of the configuration.
 
     Attributes
     ----------
@@ -46,8 +49,13 @@ class Forestry:
     thinning_interval : yr from one thinning of a stand to the next, at least 1: in a year 1 / interval of the managed
         area is thinned
     thinning_age : yr; classes of age that begin at it or later (cohorts of that age) are thinned
-    planted_carbon : kg C m-2 of saplings on area that was cut, from the atmosphere
+    planted_carbon : kg C m-2 of saplings on area that was cut, from the atmosphere, 0 to 1
     primary : whether primary forest is managed too; what is cut of it becomes secondary land
+
+    Raises
+    ------
+    ConcertoError
+        A value is no number or out of its limits.
 
     Examples
     --------
@@ -55,28 +63,23 @@ class Forestry:
     0.02
     """
 
-    rotation: float = 80.0
-    share: float = 1.0
-    thinning: float = 0.0
-    thinning_interval: float = 10.0
-    thinning_age: float = 20.0
-    planted_carbon: float = 0.05
+    rotation: float = _setting(80.0, 1.0, np.inf, "age at which a managed stand is cut, yr")
+    share: float = _setting(1.0, 0.0, 1.0, "share of secondary forest that is managed")
+    thinning: float = _setting(0.0, 0.0, 1.0, "share of the wood of a stand that a thinning takes")
+    thinning_interval: float = _setting(10.0, 1.0, np.inf, "years from one thinning of a stand to the next")
+    thinning_age: float = _setting(20.0, 0.0, np.inf, "age from which stands are thinned, yr")
+    planted_carbon: float = _setting(0.05, 0.0, 1.0, "carbon of the young trees that are planted after a cut, kg m-2")
     primary: bool = False
 
     def __post_init__(self):
-        limits = {
-            "rotation": (1.0, np.inf, "a number of years from 1 on"),
-            "share": (0.0, 1.0, "a share, 0 to 1"),
-            "thinning": (0.0, 1.0, "a share of the wood, 0 to 1"),
-            "thinning_interval": (1.0, np.inf, "a number of years from 1 on"),
-            "thinning_age": (0.0, np.inf, "a number of years"),
-            "planted_carbon": (0.0, 10.0, "kg C m-2, 0 to 10"),
-        }
-        for name, (low, high, what) in limits.items():
-            value = getattr(self, name)
+        for name, setting in settings().items():
+            (low, high), value = setting.metadata["limits"], getattr(self, name)
             number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
             if not (number and low <= value <= high and np.isfinite(value)):
-                raise ConcertoError(f"{WHERE}.{name} is {value!r}", hint=f"it is {what}")
+                words = f"at least {low:g}" if high == np.inf else f"{low:g} to {high:g}"
+                raise ConcertoError(
+                    f"{WHERE}.{name} is {value!r}", hint=f"give a number, {words}: {setting.metadata['text']}"
+                )
         if not isinstance(self.primary, (bool, np.bool_)):
             raise ConcertoError(f"{WHERE}.primary is {self.primary!r}", hint="it is true or false")
 
@@ -85,44 +88,10 @@ class Forestry:
         """Share of the wood of managed stands old enough that thinning takes in a year."""
         return self.thinning / self.thinning_interval
 
-    @classmethod
-    def of(cls, value) -> Forestry | None:
-        """Settings of a configuration: off (or None, False), a mapping of attributes, or settings as they are.
 
-        ``thinning`` may be a mapping {share, interval, age} of ``thinning``, ``thinning_interval``, ``thinning_age``.
-
-        Raises
-        ------
-        ConcertoError
-            Something else, an attribute that is not known, or a value out of bounds.
-
-        Examples
-        --------
-        >>> Forestry.of("off") is None
-        True
-        >>> Forestry.of({"rotation": 60, "thinning": {"share": 0.2, "interval": 5}}).thinned
-        0.04
-        """
-        if value is None or value is False or value == "off":
-            return None
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, dict):
-            raise ConcertoError(f"{WHERE} is {value!r}", hint="write off or {rotation: 80, share: 1.0}")
-        value = dict(value)
-        if isinstance(value.get("thinning"), dict):
-            inner = value.pop("thinning")
-            names = {"share": "thinning", "interval": "thinning_interval", "age": "thinning_age"}
-            _known(inner, names, f"{WHERE}.thinning")
-            value |= {names[key]: inner[key] for key in inner}
-        _known(value, [f.name for f in fields(cls)], WHERE)
-        return cls(**value)
-
-
-def _known(mapping, names, where):
-    for key in mapping:
-        if key not in names:
-            raise ConcertoError(f"{where} has no key '{key}'", hint=f"known are {', '.join(names)}")
+def settings() -> dict:
+    """Settings that are numbers: name -> field of :class:`Forestry` with its default, ``limits`` and ``text``."""
+    return {f.name: f for f in fields(Forestry) if f.metadata}
 
 
 def ripe(classes, rotation) -> np.ndarray:

@@ -130,6 +130,7 @@ class LandUse:
         self.notes: list[str] = []
         self._cache: dict[int, LandUseYear] = {}
         self._repairs: dict[str, tuple[float, int, set]] = {}
+        self._only: frozenset[str] | None = None  # management that is read; None: all of it
 
     def year(self, y: int) -> LandUseYear:
         """Land use of year y; the two last that were asked for stay in memory. Do not change the arrays.
@@ -147,7 +148,7 @@ class LandUse:
                 hint="choose other years, or hold its ends with land_use.held: true or one year with fixed_year",
             )
         if inside != y:
-            return _held(self.year(inside), y)
+            return held_year(self.year(inside), y)
         if y not in self._cache:
             made = self._make(y)
             while len(self._cache) > 1:
@@ -167,13 +168,27 @@ class LandUse:
         out._take(cells)
         return out
 
+    def outline(self, management=()) -> LandUse:
+        """The same series for who looks through many years: no ages, and only some of the management (names).
+
+        Files, notes and repairs are shared with this one.
+        """
+        out = copy.copy(self)
+        out._cache, out._only = {}, frozenset(management)
+        return out
+
     def repairs(self) -> list[str]:
         """What was repaired up to now, a sentence for each kind of repair."""
         return [
             f"land use: {REPAIRS[name]} in {len(years)} {'year' if len(years) == 1 else 'years'}, "
-            f"most in {year}: {largest:.2g} of the land of a cell"
+            f"most in {year}: {largest:.2g} {REPAIR_UNITS.get(name, 'of the land of a cell')}"
             for name, (largest, year, years) in self._repairs.items()
         ]
+
+    def _cell_places(self):
+        """Latitude and longitude of the cells for `check`; None where they are not known."""
+        domain = getattr(self, "domain", None)
+        return None if domain is None else (domain.latitude, domain.longitude)
 
     def close(self):
         """Close files."""
@@ -207,7 +222,7 @@ class Fixed(LandUse):
 
     def year(self, y: int) -> LandUseYear:
         if self._state is None:
-            self._state = _held(self.series.year(self.fixed_year), self.fixed_year)
+            self._state = held_year(self.series.year(self.fixed_year), self.fixed_year)
         return replace(self._state, year=int(y))
 
     def repairs(self):
@@ -216,12 +231,18 @@ class Fixed(LandUse):
     def close(self):
         self.series.close()
 
+    def outline(self, management=()):
+        out = super().outline(management)
+        out.series, out._state = self.series.outline(management), None
+        return out
+
     def _take(self, cells):
         self.series = self.series.subset(cells)
         self._state = None
 
 
-def _held(state: LandUseYear, year: int) -> LandUseYear:
+def held_year(state: LandUseYear, year: int) -> LandUseYear:
+    """A year in which land use stays as ``state`` has it: no transitions, no harvest, the same management."""
     still = LandUseYear.still(year, state.area)
     return replace(still, management=dict(state.management), forest=state.forest, secondary_age=state.secondary_age)
 
@@ -285,7 +306,11 @@ REPAIRS = {
     "reduced": "transitions were lowered to fit the next state",
     "remainder": "net transitions were added to reach the next state",
     "primary": "primary land grew with the states",
+    "mass": "small negative harvested masses were set to zero",
+    "rate": "small negative rates of fertiliser were set to zero",
+    "share": "small negative shares of management were set to zero",
 }
+REPAIR_UNITS = {"mass": "kg C m-2 of land", "rate": "kg N m-2 yr-1", "share": "as a share"}  # others: of the land
 
 
 def repaired(year: LandUseYear, area_after=None, tolerance=TOLERANCE, *, closed=(PRIMARY,)):
@@ -307,7 +332,7 @@ def repaired(year: LandUseYear, area_after=None, tolerance=TOLERANCE, *, closed=
     LandUseYear
         Cells that obey the rules keep every bit of their transitions.
     dict of str to array (cell,)
-        Fraction of land that each repair of `REPAIRS` moved.
+        Fraction of land that each repair of `REPAIRS` moved; mass: kg C m-2 of land.
 
     Notes
     -----
@@ -322,7 +347,12 @@ def repaired(year: LandUseYear, area_after=None, tolerance=TOLERANCE, *, closed=
     area, moved = np.array(year.area, dtype=float), np.array(year.transitions, dtype=float)
     harvest_area, harvest_mass = np.maximum(year.harvest_area, 0.0), np.maximum(year.harvest_mass, 0.0)
     moved[:, range(k), range(k)] = 0.0
-    amounts["negative"] = -np.minimum(area, 0.0).sum(axis=1) - np.minimum(moved, 0.0).sum(axis=(1, 2))
+    amounts["negative"] = -(
+        np.minimum(area, 0.0).sum(axis=1)
+        + np.minimum(moved, 0.0).sum(axis=(1, 2))
+        + np.minimum(year.harvest_area, 0.0).sum(axis=1)
+    )
+    amounts["mass"] = -np.minimum(year.harvest_mass, 0.0).sum(axis=1)
     area, moved = np.maximum(area, 0.0), np.maximum(moved, 0.0)
     total = area.sum(axis=1)
     if not (total > 0.0).all():
@@ -372,11 +402,13 @@ def _fitted(area, moved, target, closed, cells, amounts):
     return moved + rest
 
 
-def _first(bad, values, year, n):
-    """Words for the first of the cells of a mask and how many there are."""
-    cell = int(np.argmax(bad))
-    many = int(bad.sum())
-    return cell, f"in cell {cell}" + (f" and {many - 1} more of {n}" if many > 1 else f" of {n}")
+def _first(bad, places):
+    """The first of the cells of a mask, and words for where it is and how many there are."""
+    cell, many, n = int(np.argmax(bad)), int(bad.sum()), len(bad)
+    if places is None:
+        return cell, f"in cell {cell}" + (f" and {many - 1} more of {n}" if many > 1 else f" of {n}")
+    words = f"at {places[0][cell]:g} N, {places[1][cell]:g} E"
+    return cell, words + (f" and in {many - 1} more of {n} cells" if many > 1 else "")
 
 
 def check(
@@ -389,6 +421,7 @@ def check(
     following=None,
     closed=(PRIMARY,),
     only=("negative", "sum", "source", "closed", "next"),
+    places=None,
 ) -> None:
     """Refuse a year that breaks the rules.
 
@@ -406,6 +439,8 @@ def check(
         Kinds that nothing may enter.
     only : tuple of str
         Rules to look at: negative, sum, source, closed, next. A shift is always looked for.
+    places : (latitude, longitude), optional
+        Of the cells, degrees, for the sentence; without them it has the number of the cell.
 
     Raises
     ------
@@ -425,7 +460,7 @@ def check(
         ):
             bad = ~(values.min(axis=1) >= -limit)  # also NaN
             if bad.any():
-                cell, words = _first(bad, values, year, n)
+                cell, words = _first(bad, places)
                 raise ConcertoError(
                     f"{at}: a {what} is {np.nanmin(values[cell]):.4g}, less than zero or missing, {words}",
                     hint="fractions, transitions and harvests are zero or more; correct the file",
@@ -434,7 +469,7 @@ def check(
         total = year.area.sum(axis=1)
         bad = np.abs(total - 1.0) > tolerance
         if bad.any():
-            cell, words = _first(bad, total, year, n)
+            cell, words = _first(bad, places)
             raise ConcertoError(
                 f"{at}: fractions of land sum to {total[cell]:.7g}, not 1, {words}",
                 hint="correct the states, or allow repairs with land_use.inconsistent: repair",
@@ -443,7 +478,7 @@ def check(
         over = year.transitions.sum(axis=2) - year.area
         bad = over.max(axis=1) > tolerance
         if bad.any():
-            cell, words = _first(bad, over, year, n)
+            cell, words = _first(bad, places)
             i = int(np.argmax(over[cell]))
             raise ConcertoError(
                 f"{at}: transitions out of {names[i]} are {year.transitions[cell, i].sum():.4g}, more than its area "
@@ -456,7 +491,7 @@ def check(
         grown = area_after[:, i] - year.area[:, i]
         bad = grown > tolerance
         if bad.any():
-            cell, words = _first(bad, grown, year, n)
+            cell, words = _first(bad, places)
             raise ConcertoError(
                 f"{at}: {names[i]} land grows from {year.area[cell, i]:.6g} to {area_after[cell, i]:.6g} of the land, "
                 f"{words}",
@@ -480,7 +515,7 @@ def check(
                 "correct the years of one of the files",
             )
     if "next" in only:
-        cell, words = _first(bad, miss, year, n)
+        cell, words = _first(bad, places)
         i = int(np.argmax(miss[cell]))
         raise ConcertoError(
             f"{at}: the transitions lead to {implied_area(year.area, year.transitions)[cell, i]:.6g} of {names[i]}, "

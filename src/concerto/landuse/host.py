@@ -19,6 +19,7 @@ from concerto.errors import ConcertoError
 from concerto.landuse.classes import (
     CROP,
     GRASSES,
+    MANAGEMENT,
     PASTURE,
     PRIMARY,
     RANGELAND,
@@ -26,13 +27,16 @@ from concerto.landuse.classes import (
     class_list,
     compositions,
 )
+from concerto.landuse.history import held_year
 from concerto.landuse.products import ProductPools
 from concerto.landuse.transitions import KINDS, Layout, Options, apply_year, kinds_used, slots
 from concerto.simulation.tiles import HARVESTED
 from concerto.tables import loader
 
-MANAGED = ("fertiliser", "manure", "irrigated", "livestock_density", "mowing_leaf_area")  # 0: nothing is done
-HISTORY = {"fertiliser": "fertiliser", "irrigation": "irrigated"}  # what `history` is in LandUseYear.management
+OF_FIELDS = ("fertiliser", "manure", "irrigation")
+MOWING = "mowing_leaf_area"
+MANAGED = (*(MANAGEMENT[name] for name in (*OF_FIELDS, "livestock")), MOWING)  # 0: nothing is done
+HISTORY = ("fertiliser", "irrigation")  # may be `history`; the parameter is its name in LandUseYear.management
 SMALL = 0.05  # share of `domain.minimum_fraction` that a type of a kind of land has to cover at its largest
 CLOSURE = 1e-11  # relative; a year of land use that loses more than this is a bug and stops the run
 
@@ -89,15 +93,24 @@ def cell_rows(options) -> list[str]:
     return [name for name, entry in loader.variables("cell").items() if loader.filled(entry, options.__getitem__)]
 
 
-def _management_notes(config, base, used) -> list[str]:
+def _management_notes(config, base, used, largest) -> list[str]:
     """What to know of the management; refuses a history that does not have it."""
     wanted, out = config.land_use.management, []
-    for name, key in HISTORY.items():
-        if getattr(wanted, name) == "history" and key not in base.management:
+    for name in HISTORY:
+        key = MANAGEMENT[name]
+        if getattr(wanted, name) != "history":
+            continue
+        if key not in base.management:
             stem = {"fertiliser": "fertl", "irrigation": "irrig"}[name]
             raise ConcertoError(
                 f"land_use.management.{name} is history, and the file of management has no {stem}_<crop>",
                 hint=f"name another file in land_use.files.management, or write land_use.management.{name}: off",
+            )
+        (most, year), entry = largest[key], loader.parameters()[key]
+        if most > entry.bounds[1]:
+            out.append(
+                f"land use: {name} of the history is up to {most:.3g} {entry.units} (in {year}); above "
+                f"{entry.bounds[1]:g} it is taken as {entry.bounds[1]:g}"
             )
     if used[:, CROP].any() and config.model.options.get("crops") != "calendar":
         out.append("land use: crops are neither sown nor harvested, the option crops is grass (calendar: they are)")
@@ -114,14 +127,25 @@ def _forestry(section):
     return Forestry(primary=given.pop("forests") == "all", **given)
 
 
-def _kinds(series, first, last):
-    """Kinds of land (cell, 6) from the state of the year ``first`` to that of ``last``, and their largest area."""
-    most = series.year(last).area
+def _kinds(series, first, last, management=()):
+    """Kinds of land (cell, 6) from the state of the year ``first`` to that of ``last``, and their largest area.
+
+    Third: name in LandUseYear.management -> largest value of all cells, and its year; beside those that cost nothing
+    only the names in ``management`` are read.
+    """
+    series = series.outline(management)
+    most, largest = series.year(last).area, {}
     found = most > 0.0
-    for year in range(first, last):
-        found = found | kinds_used(series, (year,))
-        most = np.maximum(most, series.year(year).area)
-    return found, most
+    for year in range(first, last + 1):
+        state = series.year(year)
+        if year < last:
+            found = found | kinds_used(series, (year,))
+            most = np.maximum(most, state.area)
+        for name, values in (state.management or {}).items():
+            top = float(np.nanmax(values, initial=0.0))
+            if top > largest.get(name, (-1.0, year))[0]:
+                largest[name] = top, year
+    return found, most, largest
 
 
 def _large_enough(mixtures, most, smallest):
@@ -162,16 +186,20 @@ def with_classes(domain, config, climate):
     )  # fmt: skip
     state = series.year(first)
     age = 15.0 if state.secondary_age is None else state.secondary_age
-    used, most = _kinds(series, min(years), max(years))
+    of_history = [MANAGEMENT[name] for name in HISTORY if getattr(section.management, name) == "history"]
+    used, most, largest = _kinds(series, min(years), max(years), of_history)
     forestry = _forestry(section.management.forestry)
     if forestry is not None and forestry.primary:  # what is cut of primary forest needs tiles of secondary land
         used[:, SECONDARY] |= used[:, PRIMARY]
         most[:, SECONDARY] += most[:, PRIMARY]
     mixtures = _large_enough(mixtures, most, SMALL * config.domain.minimum_fraction)
     layout = slots(class_list(section.secondary), mixtures, used, state.area, secondary_age=age)
-    notes = [*domain.notes, *series.notes, *series.repairs(), *_management_notes(config, base, used)]
+    notes = [*domain.notes, *series.notes, *series.repairs(), *_management_notes(config, base, used, largest)]
+    if section.source == "idealised":
+        notes += series.idle(first, last_year(config))
     if domain.tile_parameters:
-        notes.append(f"land use: {', '.join(domain.tile_parameters)} of single places hold on primary and secondary land")
+        names = ", ".join(domain.tile_parameters)
+        notes.append(f"land use: {names} of single places holds on primary and secondary land")
     series.close()
     return replace(
         domain, tile_cell=layout.cell, tile_pft=layout.pft, tile_fraction=layout.area, tile_class=layout.land_class,
@@ -243,8 +271,8 @@ class LandUseHost:
         crop, pft = kind == CROP, self.layout.pft
         grass = (pft >= GRASSES.start) & (pft < GRASSES.stop)
         values = {name: np.where(np.isin(kind, (CROP, PASTURE, RANGELAND)), self.table[name], 0.0) for name in MANAGED}
-        given = {"fertiliser": wanted.fertiliser, "manure": wanted.manure, "irrigated": wanted.irrigation}
-        for name, value in given.items():
+        for key in OF_FIELDS:
+            name, value = MANAGEMENT[key], getattr(wanted, key)
             if value == "history":
                 value = np.clip(history[name], *loader.parameters()[name].bounds)[self.layout.cell]
             elif value in (None, "off"):
@@ -253,12 +281,13 @@ class LandUseHost:
         if wanted.livestock not in (None, "off"):
             density = wanted.livestock
             of_kind = np.select([kind == PASTURE, kind == RANGELAND], [density.pasture, density.rangeland], 0.0)
-            values["livestock_density"] = np.where(grass, of_kind, 0.0)
-        values["irrigated"] = np.where(crop, values["irrigated"], 0.0)
-        values["mowing_leaf_area"] = np.where(kind == PASTURE, values["mowing_leaf_area"], 0.0)
+            values[MANAGEMENT["livestock"]] = np.where(grass, of_kind, 0.0)
+        water, residue = MANAGEMENT["irrigation"], MANAGEMENT["residue_left"]
+        values[water] = np.where(crop, values[water], 0.0)
+        values[MOWING] = np.where(kind == PASTURE, values[MOWING], 0.0)
         if wanted.residue_left is not None:
-            self.table.setdefault("residue_left", tiles.parameter("residue_left"))
-            values["residue_left"] = np.where(crop, wanted.residue_left, self.table["residue_left"])
+            self.table.setdefault(residue, tiles.parameter(residue))
+            values[residue] = np.where(crop, wanted.residue_left, self.table[residue])
         for name, of_tiles in values.items():
             tiles.set_parameter(name, of_tiles)
 
@@ -326,14 +355,16 @@ class LandUseHost:
     def _place(self, cell) -> str:
         return f"{self.own.latitude[cell]:.2f} N {self.own.longitude[cell]:.2f} E"
 
-    def begin(self, tiles, year: int, days: int = 365) -> dict:
+    def begin(self, tiles, year: int, days: int = 365, older: bool = False) -> dict:
         """1 January: products decay for the year to come, land use goes on to that of ``year``.
 
         Parameters
         ----------
         tiles : Tiles of the rank, all classes; changed
-        year : year of the land use that is wanted; that of the area changes nothing
+        year : year of the land use that is wanted; that of the area moves no land
         days : of the year that begins, over which fluxes are means
+        older : a year has gone by since this was called: where land use is held, too, secondary land is older by it
+            and managed forests are cut, as in a run whose land use has not changed yet
 
         Returns
         -------
@@ -343,10 +374,13 @@ class LandUseHost:
         found = {name: np.zeros(n) for name in self.rows}
         nitrogen = dict.fromkeys(("to_atmosphere", "to_products", "establishment"), np.zeros(n))
         burned, seed = np.zeros(n), np.zeros(n)
-        while self.year < year:
+        held = older and self.year == year and (len(self.layout.secondary) > 1 or self.forestry is not None)
+        while self.year < year or held:
             history = self.series.year(self.year)
+            history = held_year(history, self.year) if held else history
             result = apply_year(tiles, self.layout, history, self.own.mixtures, self.options, self.forestry)
-            self.year += 1
+            self.year += not held
+            held = False
             self._check(result)
             self.products.add(result.to_products["carbon"], result.to_products["nitrogen"])
             wood = result.wood_to_products.sum(axis=1)
@@ -404,13 +438,21 @@ class LandUseHost:
         cells |= {name: np.moveaxis(values, 1, 0) for name, values in self.products.state().items()}
         return cells, {"area": self.layout.area}
 
-    def restore(self, year: int, cells: dict, tiles: dict) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def restore(self, year: int, cells: dict, tiles: dict) -> list[str]:
+        """Go on from what :meth:`arrays` gave; returns what is to be told of it."""
         self.year = year
         self.layout.area[:] = tiles["area"]
         self.layout.deficit[:] = cells["deficit"].reshape(self.own.n_cell, 6, 6)
+        notes = []
         if self.layout.age is not None and "age" in cells:
             self.layout.age[:] = cells["age"]
+        elif self.layout.age is not None:  # each class has area of all its ages
+            self.layout.follow_age()
+            notes.append(
+                "land use: the state comes from a run with land_use.merge_below: 0 and has no ages; each class of "
+                "secondary land begins with the age of its middle"
+            )
         of_layout = ("deficit", "age")
         self.products.restore({name: np.moveaxis(v, 0, 1) for name, v in cells.items() if name not in of_layout})
         self.own.tile_fraction[:] = self.layout.area
+        return notes

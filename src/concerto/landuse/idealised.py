@@ -107,6 +107,17 @@ class Idealised(Followed):
         self.first_year = min(self.amount, default=a)
         self.last_year = max(self.amount, default=a - 1) + 1
 
+    def idle(self, first: int, last: int) -> list[str]:
+        """A note where no cut falls on a 1 January on which the land use goes on, from ``first`` to ``last``."""
+        if self.kind != "cut_and_regrow" or any(first <= y < last for y in self.amount):
+            return []
+        cuts = [y + 1 for y in self.amount]
+        span = f"{cuts[0]}" if len(cuts) == 1 else f"{cuts[0]} to {cuts[-1]}"
+        return [
+            f"land use: no cut falls into the years of the run after its start, {first} to {last} (cuts: {span}); the "
+            "land is as after the cuts before"
+        ]
+
     def _check_area(self):
         have = self.first[:, self.source].min(initial=1.0)
         if self.kind == "cut_and_regrow":

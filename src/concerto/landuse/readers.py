@@ -54,6 +54,10 @@ from concerto.landuse.history import (
 )
 
 NO_LAND = 1e-6  # share of a cell of a file below which it has no land
+FAR = 2.0, 4.0  # degrees, cells of the file: farther (than the larger) a cell does not take what is nearest to it
+POLAR = 60.0  # latitude beyond which land may be ice that a history does not know, degrees
+MOST_MASS = 60.0  # kg C m-2 that a harvest may take from the land that is cut; the densest forests hold less
+ROUNDING = 1e-5  # kg N m-2 yr-1; a rate that is farther below zero is no rounding
 FRACTION_UNITS = {
     "", "1", "fraction", "unitless", "none", "-", "1 yr-1", "yr-1", "1 year-1", "year-1", "1/yr", "1/year",
     "fraction of grid cell", "fraction of gridcell", "fraction yr-1", "fraction of grid cell yr-1", "m2 m-2",
@@ -200,6 +204,13 @@ def years_of(file, path, dimension) -> np.ndarray:
     since = re.match(r"(?:common_)?(?:years?|yrs?)\s+since\s+(-?\d+)(?:-(\d+)-(\d+))?", unit, re.I)
     if not np.isfinite(values).all():
         raise ConcertoError(f"{path}: times are missing on {dimension}", hint="write the axis anew")
+    back = np.flatnonzero(np.diff(values) <= 0.0)
+    if len(back):
+        raise ConcertoError(
+            f"{path} is damaged: its times do not increase, {values[back[0]]:g} is followed by "
+            f"{values[back[0] + 1]:g} on {dimension}",
+            hint="copy it again (zeros stand where a file was cut or is still being written), or sort it by time",
+        )
     if since:
         start = int(since.group(1))
         return np.floor(start + values + 1e-6).astype(int)
@@ -214,6 +225,11 @@ def years_of(file, path, dimension) -> np.ndarray:
     raise ConcertoError(
         f"{path}: the times of {dimension} in '{unit}' are no years", hint="give units such as years since 850-01-01"
     )
+
+
+_DECODED = {  # attributes whose values netCDF4 has to decode
+    "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "_Unsigned",
+}  # fmt: skip
 
 
 class Annual:
@@ -240,7 +256,8 @@ class Annual:
                 file = files.get(path)
                 if path != self.path:
                     other = self._grid(file, path, named)
-                    if not same_grid(other, self.grid):
+                    same = other.flipped == self.grid.flipped and np.array_equal(other.columns, self.grid.columns)
+                    if not same_grid(other, self.grid) or not same:  # they are read by the order of the first
                         raise _grids(path, self.path)
                 time = self._time(file, path)
                 if time is None:
@@ -306,31 +323,64 @@ class Annual:
 
     def raw(self, name, year, rows, columns=None):
         """Masked array (row, column) of model rows (first, last) and columns (first, last) for a year."""
+        n, (first, last) = len(self.grid.lat), rows
+        own = self.grid.columns if columns is None else self.grid.columns[columns[0] : columns[1]]
+        low, high = (int(own.min()), int(own.max()) + 1) if len(own) else (0, 0)
+        box = slice(n - last, n - first) if self.grid.flipped else slice(first, last), slice(low, high)
+        values, _ = self._read(name, year, box, masked=True)
+        return (values[::-1] if self.grid.flipped else values)[:, own - low]
+
+    def pixels(self, name, year, to):
+        """Values (pixel,) of a year as float64, NaN where missing, at the pixels of a `Regrid`.
+
+        What is not needed of the box is neither masked nor cast, which costs more than to read it.
+        """
+        box, place = to.in_file(self.grid)
+        values, gone = self._read(name, year, box, masked=False)
+        values = values.ravel()[place]
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.astype(float).filled(np.nan)
+        elif gone:
+            missing = np.isin(values, np.array(gone, dtype=values.dtype))
+            values = np.where(missing, np.nan, values.astype(float))
+        values = values.astype(float, copy=False)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.abs(values) < 1e19, values, np.nan)  # fill values without the attribute
+
+    def _read(self, name, year, box, masked):
+        """Values (row, column) of a box (slices of rows and columns of the file), and the values that are missing.
+
+        Not masked and in the type of the file unless it is packed or says which values are valid.
+        """
         path, place = self.where[None] if None in self.where else self._place(year)
+        (lat, lon), pick = self.grid.dims, dict(zip(self.grid.dims, box, strict=True))
         with NETCDF_LOCK:
             file = self.files.get(path)
             if name not in file.variables:
                 raise ConcertoError(f"{path}: there is no variable {name}", hint=f"it has {', '.join(file.variables)}")
             variable = file.variables[name]
-            n, (lat, lon) = len(self.grid.lat), self.grid.dims
-            first, last = rows
-            own = self.grid.columns if columns is None else self.grid.columns[columns[0] : columns[1]]
-            low, high = (int(own.min()), int(own.max()) + 1) if len(own) else (0, 0)
-            pick = {
-                lat: slice(n - last, n - first) if self.grid.flipped else slice(first, last),
-                lon: slice(low, high),
-            }
-            key = tuple(pick.get(d, 0 if place is None else place) for d in variable.dimensions)
+            dims = variable.dimensions
+            key = tuple(pick.get(d, 0 if place is None else place) for d in dims)
             try:
-                values = np.ma.asarray(variable[key])
-            except (OSError, RuntimeError, IndexError) as error:
+                attributes = set(variable.ncattrs())
+                plain = not masked and variable.dtype in (np.float32, np.float64) and not attributes & _DECODED
+                gone = []
+                for attribute in ("_FillValue", "missing_value") if plain else ():
+                    if attribute in attributes:
+                        gone += np.ravel(variable.getncattr(attribute)).tolist()
+                plain = plain and all(isinstance(value, float | int) for value in gone)
+                variable.set_auto_maskandscale(not plain)
+                try:
+                    values = variable[key]
+                finally:
+                    variable.set_auto_maskandscale(True)
+            except (OSError, RuntimeError, IndexError, AttributeError) as error:
                 raise ConcertoError(
                     f"{path}: {name} cannot be read, the file is truncated or corrupt ({error})",
                     hint="copy or download the file again",
                 ) from None
-            dims = variable.dimensions
-        values = values if dims.index(lat) < dims.index(lon) else values.T
-        return (values[::-1] if self.grid.flipped else values)[:, own - low]
+        values = values if plain else np.ma.asarray(values)
+        return values if dims.index(lat) < dims.index(lon) else values.T, gone
 
     def _place(self, year):
         if year not in self.where:
@@ -393,26 +443,33 @@ class Regrid:
         Positions of the cells with land on the flattened box.
     land : array (pixel,)
         Share of each that is land.
-    filled : int
-        Cells of the model that took the nearest.
+    filled, farthest : int, float
+        Cells of the model that took the nearest, and the largest distance to it, degrees.
     """
 
     def __init__(self, grid, domain, land_rows):
-        """`land_rows(first, last)`: share of land (row, lon) of rows of the file."""
+        """`land_rows(first, last)`: share of land (row, lon) of rows of the file.
+
+        Raises
+        ------
+        ConcertoError
+            There is no land in the file within `FAR` of cells that it ought to cover.
+        """
         n = domain.n_cell
         cells, rows, columns, weights = overlaps(grid, domain)
         first, last = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
         land = land_rows(first, last)[rows - first, columns] if len(rows) else np.zeros(0)
-        keep = land >= NO_LAND
+        keep, outside = land >= NO_LAND, np.setdiff1d(np.arange(n), cells)
         cells, rows, columns, weights, land = (v[keep] for v in (cells, rows, columns, weights, land))
         empty = np.setdiff1d(np.arange(n), cells)
-        self.filled = len(empty)
+        self.filled, self.farthest = len(empty), 0.0
         if len(empty):
             nearest = Nearest(grid, lambda a, b: land_rows(a, b) >= NO_LAND)
             found = [nearest.find(domain.latitude[i], domain.longitude[i]) for i in empty.tolist()]
             if found[0] is None:
                 raise ConcertoError(f"{grid.path} has no land at all", hint="check icwtr and the missing values")
             more = np.array(found)
+            self._check_distance(grid, domain, empty, more, outside)
             extra = np.array([land_rows(row, row + 1)[0, column] for row, column in found])
             cells, rows = np.concatenate([cells, empty]), np.concatenate([rows, more[:, 0]])
             columns = np.concatenate([columns, more[:, 1]])
@@ -432,6 +489,40 @@ class Regrid:
         self.row, self.column = rows[at], columns[at]
         self._weight, self._starts = weights, np.searchsorted(cells, np.arange(n))
         self.cell_of_pixel = cells[at]
+        self._in_file = {}
+
+    def in_file(self, grid):
+        """Box (slices of rows and columns) and positions (pixel,) on it, flattened, in a file with these cells."""
+        if id(grid) not in self._in_file:
+            n, own = len(grid.lat), grid.columns[self.columns[0] : self.columns[1]]
+            low, high = (int(own.min()), int(own.max()) + 1) if len(own) else (0, 0)
+            first, last = (n - self.rows[1], n - self.rows[0]) if grid.flipped else self.rows
+            row = n - 1 - self.row if grid.flipped else self.row
+            place = (row - first) * (high - low) + grid.columns[self.column] - low
+            self._in_file[id(grid)] = (slice(first, last), slice(low, high)), place, grid  # keeps the grid, so its id
+        return self._in_file[id(grid)][:2]
+
+    def _check_distance(self, grid, domain, cells, found, outside):
+        """Refuse cells that are far from what they would take.
+
+        Ice sheets have no land in histories, which is no fault: cells that the file covers and that lie beyond 60
+        degrees may be far, and so may a twentieth of the others.
+        """
+        apart = _degrees(domain.latitude[cells], domain.longitude[cells], grid.lat[found[:, 0]], grid.lon[found[:, 1]])
+        self.farthest, worst = float(apart.max()), int(cells[apart.argmax()])
+        size = max(float(np.median(np.diff(bounds, axis=1))) for bounds in (grid.lat_bounds, grid.lon_bounds))
+        limit = max(FAR[0], FAR[1] * size)
+        warm = np.abs(domain.latitude) < POLAR
+        distant = cells[apart > limit]
+        far = len(distant)
+        if np.isin(distant, outside).any() or warm[distant].sum() > 0.05 * warm.sum():
+            raise ConcertoError(
+                f"{Path(grid.path).name} does not cover the domain: {far} of {domain.n_cell} cells have no land in it "
+                f"within {limit:g} degrees, the farthest, at {domain.latitude[worst]:g} N, "
+                f"{domain.longitude[worst]:g} E, by {self.farthest:.3g} degrees",
+                hint="check the longitudes and latitudes of the file (is it shifted, or cut to a region?), or leave "
+                "these cells out with domain.box or domain.mask",
+            )
 
     def sum(self, values):
         """Weighted sums (cell, ...) of values (pixel, ...)."""
@@ -440,10 +531,12 @@ class Regrid:
         weight = self._weight.reshape((-1,) + (1,) * (values.ndim - 1))
         return np.add.reduceat(values[self._pair] * weight, self._starts, axis=0)
 
-    def pick(self, masked):
-        """Values (pixel,) as float64, NaN where missing, of a box (row, column)."""
-        values = np.ma.asarray(masked).astype(float).filled(np.nan).ravel()[self.pixels]
-        return np.where(np.abs(values) < 1e19, values, np.nan)  # fill values without the attribute
+
+def _degrees(latitude, longitude, other_latitude, other_longitude):
+    """Angle between places on the sphere, degrees."""
+    a, b, c, d = map(np.radians, (latitude, longitude, other_latitude, other_longitude))
+    square = np.sin(0.5 * (c - a)) ** 2 + np.cos(a) * np.cos(c) * np.sin(0.5 * (d - b)) ** 2
+    return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(square, 0.0, 1.0))))
 
 
 # --- LUH2 and LUH3 --------------------------------------------------------------------------------------------------
@@ -636,10 +729,12 @@ class Luh(LandUse):
             year = self.static.years[0] if self.static.years else None
 
             def land_rows(first, last):
-                water = self.static.raw("icwtr", year, (first, last)).astype(float).filled(1.0) * scale
-                if water.size and not (-1e-3 <= water.min() and water.max() <= 1.0 + 1e-3):
+                water = self.static.raw("icwtr", year, (first, last)).astype(float).filled(np.nan) * scale
+                water = np.where(np.abs(water) < 1e19, water, 1.0)  # missing: no land
+                low, high = water.min(initial=0.0), water.max(initial=0.0)
+                if low < -1e-3 or high > 1.0 + 1e-3:
                     raise ConcertoError(
-                        f"{self.static.path.name}: icwtr reaches {water.max():g}, not a fraction",
+                        f"{self.static.path.name}: icwtr reaches {high if high > 1.001 else low:g}, not a fraction",
                         hint="write units = '%' if it is in per cent",
                     )
                 return np.clip(1.0 - water, 0.0, 1.0)
@@ -668,7 +763,8 @@ class Luh(LandUse):
                 self.notes.append("land use: no static file, so the states of the first year sum to the land")
             if self.to_cells.filled:
                 self.notes.append(
-                    f"land use: {self.to_cells.filled} of {self.n_cell} cells without land in the file take its nearest"
+                    f"land use: {self.to_cells.filled} of {self.n_cell} cells without land in the file take its "
+                    f"nearest, at most {self.to_cells.farthest:.2g} degrees away"
                 )
         self._cell_area_of_pixels()
         share = self.to_cells.sum(self.to_cells.land) / np.maximum(
@@ -684,7 +780,7 @@ class Luh(LandUse):
             return
         unit = self.static.attribute("carea", "units")
         year = self.static.years[0] if self.static.years else None
-        area = to.pick(self.static.raw("carea", year, to.rows, to.columns))
+        area = self.static.pixels("carea", year, to)
         factor = AREA_UNITS.get(unit.lower(), None) if unit else 1e6
         if factor is None:
             raise ConcertoError(f"{self.static.path.name}: carea is in {unit}", hint="give units of km2 or m2")
@@ -709,8 +805,7 @@ class Luh(LandUse):
 
     def _pixels(self, source, name, year, most=1.0):
         """Values (pixel,) of a variable in its unit of the model, NaN where missing."""
-        to = self.to_cells
-        values = to.pick(source.raw(name, year, to.rows, to.columns)) * self.scale[name]
+        values = source.pixels(name, year, self.to_cells) * self.scale[name]
         if len(values) and most is not None:
             low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
             if high > most + 1e-3:
@@ -783,7 +878,8 @@ class Luh(LandUse):
         empty = total < NO_LAND  # land by the static file, nothing in the states, within what is repaired
         kinds[empty, PRIMARY] = to.land[empty]
         total = np.where(empty, to.land, total)
-        self._record({"sum": np.where(off > self.tolerance, off, 0.0)}, y)
+        below = np.where(lowest < -self.tolerance, -lowest, 0.0)
+        self._record({"sum": np.where(off > self.tolerance, off, 0.0), "negative": below}, y)
         amount, land = to.sum(kinds), to.sum(total)
         area = amount / land[:, None]
         out = {
@@ -842,8 +938,11 @@ class Luh(LandUse):
             pixel[a, b] = pixel.get((a, b), 0.0) + read(name)
         for (a, b), values in pixel.items():
             moved[:, a, b] = to.sum(values) / land
+        cut = {}
         for name, k in self.harvests:
-            area[:, k] += to.sum(read(name)) / land
+            values = read(name)
+            cut[k] = cut.get(k, 0.0) + values
+            area[:, k] += to.sum(values) / land
         for name, k in self.masses:
             values = read(name, None) / self.pixel_area
             if (values < 0.0).any():
@@ -852,11 +951,27 @@ class Luh(LandUse):
                     f"{self.moves.path.name}, {y}: {name} is less than zero {words}",
                     hint="a harvested mass is zero or more; correct the file",
                 )
+            self._check_mass(name, y, values, cut.get(k))
             mass[:, k] += to.sum(values) / land
         self._raw_moves[y] = moved, area, mass
         while len(self._raw_moves) > 3:
             self._raw_moves.popitem(last=False)
         return self._raw_moves[y]
+
+    def _check_mass(self, name, y, mass, cut):
+        """Refuse a harvest (kg C m-2 of the cell) that no forest can give; `cut`: area of the cell, or None."""
+        land = np.maximum(self.to_cells.land, NO_LAND)
+        # what is cut on very little land may be rounded in the file: then the land counts
+        of = land if cut is None else np.where(cut > 1e-4, np.minimum(cut, land), land)
+        bad = mass > MOST_MASS * of
+        if bad.any():
+            i, words = self._where(bad)
+            what = "the land" if cut is None or of[i] >= land[i] else "the land that is cut"
+            raise ConcertoError(
+                f"{self.moves.path.name}, {y}: {name} is {mass[i] / of[i]:.3g} kg C m-2 of {what}, more than the "
+                f"{MOST_MASS:g} that any forest holds, {words}",
+                hint="check its unit: it is the mass of carbon of the whole cell and year, in kg by LUH2",
+            )
 
     def _transitions_of(self, y):
         """Transitions with the harvest of primary land, urban removed if chosen; None without such a year."""
@@ -875,18 +990,27 @@ class Luh(LandUse):
     def _make(self, y):
         state = self._state(y)
         year = LandUseYear.still(y, state["area"])
-        year.forest, year.secondary_age = state["forest"], self._age(y)
+        year.forest, year.secondary_age = state["forest"], self._age(y) if self._only is None else None
         if "crop_c4" in state:
             year.management["crop_c4"] = state["crop_c4"]
         self._manage(y, year)
         if y == self.last_year:
             return year
-        after, where = self._state(y + 1)["area"], (self.moves or self.states).path.name
+        following = self._state(y + 1)
+        after, where = following["area"], (self.moves or self.states).path.name
+        odd = state["unknown"] != following["unknown"]
+        if odd.any():
+            i, words = self._where(odd)
+            lacking, there = (y, y + 1) if state["unknown"][i] else (y + 1, y)
+            raise ConcertoError(
+                f"{self.states.path.name}: all states of {lacking} are missing, and those of {there} are not, {words}",
+                hint="a cell has states in every year or in none (then it is primary land); correct the file",
+            )
         year.has_transitions = True
         removed = self.urban == "remove"  # then the shares of all others grow with towns
         closed = () if removed else (PRIMARY,)
-        limit = REPAIRABLE if self.inconsistent == "repair" else self.limit
-        check(year, after, limit, where=self.states.path.name, closed=closed, only=("closed",))
+        limit, places = REPAIRABLE if self.inconsistent == "repair" else self.limit, self._cell_places()
+        check(year, after, limit, where=self.states.path.name, closed=closed, only=("closed",), places=places)
         if self.moves is None:
             year.transitions = net_transitions(year.area, after)
             return year
@@ -897,11 +1021,11 @@ class Luh(LandUse):
                 found = self._transitions_of(other) if other in self.states.where else None
                 neighbours[name] = None if found is None else found[0]
         if self.inconsistent == "repair":
-            check(year, None, REPAIRABLE, where=where, only=("negative",))
-            check(year, after, self.limit, where=where, **neighbours, only=())  # shifted years
+            check(year, None, REPAIRABLE, where=where, only=("negative",), places=places)
+            check(year, after, self.limit, where=where, **neighbours, only=(), places=places)  # shifted years
         else:
             rules = ("negative", "sum", "source") + (() if removed else ("next",))
-            check(year, after, self.limit, where=where, **neighbours, only=rules)
+            check(year, after, self.limit, where=where, **neighbours, only=rules, places=places)
         year, amounts = repaired(year, after, self.limit, closed=closed)
         self._record({k: np.where(v > self.limit, v, 0.0) for k, v in amounts.items()}, y)
         if not self.gross:
@@ -909,29 +1033,63 @@ class Luh(LandUse):
         return year
 
     def _manage(self, y, year):
-        if self.managed is None:
+        rules = [rule for rule in self.rules if self._only is None or rule[0] in self._only]
+        if not rules:
             return
         to = self.to_cells
         at = min(max(y, self.managed.years[0]), self.managed.years[-1]) if self.managed.years else None
-        crops = {c: np.maximum(np.nan_to_num(self._pixels(self.states, c, y)), 0.0) for c in self.crops}
-        mass = None
-        for name, found in self.rules:
+        crops, mass = {}, None
+        for name, found in rules:
             if isinstance(found, dict):
-                most = 1.0 if name != "fertiliser" else None
                 amount = area = 0.0
                 for crop, variable in found.items():
-                    values = np.maximum(np.nan_to_num(self._pixels(self.managed, variable, at, most)), 0.0)
+                    if crop not in crops:
+                        crops[crop] = np.maximum(np.nan_to_num(self._pixels(self.states, crop, y)), 0.0)
+                    needed = crops[crop] > self.tolerance, f"there is {crop}"
+                    values = self._managed(name, variable, y, at, *needed)
                     amount, area = amount + values * crops[crop], area + crops[crop]
                 year.management[name] = np.nan_to_num(_ratio(to.sum(amount), to.sum(area)))
                 continue
             if mass is None:
-                mass = np.full(len(to.pixels), 1e-12)
+                mass = np.zeros(len(to.pixels))
                 if self.moves is not None and y in self.moves.where:
                     for variable, _ in self.masses:
                         mass = mass + np.nan_to_num(self._pixels(self.moves, variable, y, None)) / self.pixel_area
-                mass = mass * np.maximum(to.land, NO_LAND)
-            values = np.nan_to_num(self._pixels(self.managed, found, at))
-            year.management[name] = np.clip(_ratio(to.sum(values * mass), to.sum(mass)), 0.0, 1.0)
+                weight = (1e-12 + mass) * np.maximum(to.land, NO_LAND)
+            values = self._managed(name, found, y, at, mass > 0.0, "wood is harvested")
+            year.management[name] = np.clip(_ratio(to.sum(values * weight), to.sum(weight)), 0.0, 1.0)
+
+    def _managed(self, name, variable, y, at, needed, why):
+        """Values (pixel,), zero or more, of a variable of management of the year `at` for the year y.
+
+        They may be missing where they are not `needed` (mask), and negative by rounding.
+        """
+        rate = name == "fertiliser"
+        values = self._pixels(self.managed, variable, at, None if rate else 1.0)  # refuses shares far off
+        gone = ~np.isfinite(values) & needed
+        if gone.any():
+            _, words = self._where(gone)
+            when = "" if at in (None, y) else f" in {y}"
+            raise ConcertoError(
+                f"{self._managed_year(at)}: {variable} is missing where {why}{when}, {words}",
+                hint="use states and management of one release, or write 0 where there is none",
+            )
+        values = np.nan_to_num(values)
+        limit = self.tolerance if self.inconsistent == "refuse" else REPAIRABLE
+        limit = min(limit, ROUNDING) if rate else limit
+        if (values < -limit).any():
+            i, words = self._where(values < -limit)
+            unit = " kg N m-2 yr-1" if rate else ""
+            raise ConcertoError(
+                f"{self._managed_year(at)}: {variable} is {values[i]:.4g}{unit}, less than zero, {words}",
+                hint="fertiliser, water and shares of wood are zero or more; correct the file"
+                + (", or allow repairs with land_use.inconsistent: repair" if values[i] >= -REPAIRABLE else ""),
+            )
+        self._record({"rate" if rate else "share": np.maximum(-values, 0.0)}, y)
+        return np.maximum(values, 0.0)
+
+    def _managed_year(self, at):
+        return self.managed.path.name + ("" if at is None else f", {at}")
 
 
 def _ratio(a, b):
@@ -1054,6 +1212,11 @@ class ClassMaps(Followed):
             self._prepare(config)
             self._counted = OrderedDict()
             self._begin()
+            if self.n_cell and self.without_land.all():
+                raise ConcertoError(
+                    f"{self.maps.path.name} does not cover the domain: no cell of {self.n_cell} has land in it",
+                    hint="check the longitudes and latitudes of the file: is it shifted, or cut to another region?",
+                )
         except BaseException:
             self.files.close()
             raise
@@ -1159,7 +1322,7 @@ class ClassMaps(Followed):
         for i, shares in enumerate(self.shares):  # one by one: sums do not depend on how many cells there are
             amount += classes[:, i, None] * shares
         land = amount[:, :5].sum(axis=1)
-        none = land < 1e-9
+        none = self.without_land = land < 1e-9
         amount[none, 1], land = 1.0, np.where(none, 1.0, land)
         if none.any() and not any("without land in the maps" in note for note in self.notes):
             self.notes.append(f"land use: {int(none.sum())} cells without land in the maps are natural land")
@@ -1212,7 +1375,7 @@ class ClassMaps(Followed):
         year = LandUseYear.still(y, five)
         year.transitions = moved
         if self.inconsistent == "refuse":
-            check(year, after, 1e-6, where=self.maps.path.name, closed=())
+            check(year, after, 1e-6, where=self.maps.path.name, closed=(), places=self._cell_places())
         year, amounts = repaired(year, after, 1e-12, closed=())
         self._record({k: np.where(v > self.tolerance, v, 0.0) for k, v in amounts.items()}, y)
         out = LandUseYear.still(y, area)
@@ -1482,7 +1645,7 @@ class Table(Followed):
                 year.harvest_area[here, k] += fraction
                 year.harvest_mass[here, k] += mass
         if self.inconsistent == "refuse":
-            check(year, where=self.path.name)
+            check(year, where=self.path.name, places=self._cell_places())
         year, amounts = repaired(year)
         self._record({k: np.where(v > self.tolerance, v, 0.0) for k, v in amounts.items()}, y)
         return year

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from concerto.errors import ConcertoError
-from concerto.landuse.classes import CROP, KINDS, PASTURE, PRIMARY, RANGELAND, SECONDARY, URBAN
-from concerto.landuse.forestry import Forestry, shares
+from concerto.landuse.classes import CROP, KINDS, OPEN_ENDED, PASTURE, PRIMARY, RANGELAND, SECONDARY, URBAN
+from concerto.landuse.forestry import shares
 from concerto.simulation import dynamics
 from concerto.simulation.dynamics import ELEMENTS, Exchange, Some
 from concerto.tables import loader
@@ -36,7 +36,6 @@ POOLS = len(dynamics.PLANT_POOLS)  # labile, leaf, fine root, sapwood, heartwood
 LEAF, SAPWOOD, HEARTWOOD = 1, 3, 4
 NAMES = {"soil_carbon": "carbon", "soil_nitrogen": "nitrogen", "carbon13_soil": "carbon13", "carbon14_soil": "carbon14"}
 CELLS = 64  # worked on at a time, for the cache
-OPEN_ENDED = 20.0  # yr, breadth of the last class of age
 GROWN = 30.0  # yr, e-folding time of the growth by which ages of secondary land are told apart
 NEW_LAND = 0.1  # share of `merge_below` from which the youngest class is kept apart: it gathers land of several years
 HEAT_SCALE = 1e8  # J m-2: closure of heat is relative to at least this, the heat of 3 m of soil 15 K from freezing
@@ -207,7 +206,7 @@ class Layout:
     def mean_age(self) -> np.ndarray:
         """Middle of each class of secondary land, yr; land whose age is not followed is 0."""
         ages = [self.classes[k].age for k in self.secondary]
-        return np.array([0.0 if a is None else 0.5 * (a[0] + min(a[1], a[0] + 2 * OPEN_ENDED)) for a in ages])
+        return np.array([0.0 if a is None else 0.5 * (a[0] + min(a[1], a[0] + OPEN_ENDED)) for a in ages])
 
     def areas(self) -> np.ndarray:
         """Area of each class (cell, class), fraction of land."""
@@ -964,8 +963,8 @@ def apply_transitions(
         what the class has now
     options : Options
     fuelwood : share of the harvest that is burned as fuel (pool of 1 yr), a number or (cell,)
-    forestry : Forestry, or what `Forestry.of` makes them of: rotation and thinning of what ``harvest`` leaves, whatever
-        ``options.wood_harvest`` says; None: no managed forests
+    forestry : Forestry: rotation and thinning of what ``harvest`` leaves, whatever ``options.wood_harvest`` says; None:
+        no managed forests
 
     Returns
     -------
@@ -991,7 +990,7 @@ def apply_transitions(
     if not np.isfinite(demand).all() or demand.min(initial=0.0) < 0.0:
         raise ConcertoError("transitions are negative or not finite", hint="mend the land-use history (`repaired`)")
     table = fates(options.fates)
-    account, forestry = _Account(n), Forestry.of(forestry)
+    account = _Account(n)
     fuelwood = np.broadcast_to(np.asarray(fuelwood, dtype=float), (n,))
     parted = len(layout.secondary) > 1
     if options.merge_below > 0.0 and parted:

@@ -368,6 +368,7 @@ class DailyRun:
         ConcertoError
             If a state variable leaves its bounds.
         """
+        from concerto.simulation import management
         from concerto.simulation.output import dataset
         from concerto.simulation.site import followed, not_converged
 
@@ -386,6 +387,7 @@ class DailyRun:
             from concerto.simulation.spinup import initialise
 
             initialise(tiles, self.daily[:, 0, :].mean(axis=1)[tiles.cell])
+            state += management.start_bare(tiles)
         spun = time.perf_counter()
         tiles.worst[:] = 0.0
         count = len(self.days) if self.years is None else int(round(self.years * 365.25))
@@ -393,19 +395,22 @@ class DailyRun:
         # nitrogen, isotopes and harvest where they are followed
         more = [name for name, e in loader.variables("state").items() if e.role == "daily_rate" and e.only_with]
         names = followed((*OUTPUT, *(name for name in more if name not in OUTPUT)), tiles)
+        states = management.followed_for_totals(tiles)[1]
         parts, memory, done = [], None, 0
         with progress(f"{self.site.name}: run", count, quiet) as bar:
             while done < count:  # the record again and again, every day on its own date
                 stop = min(done + len(self.days), count)
                 drivers, memory = daily_drivers(tiles, self.daily[:, :, source[done:stop]], memory)
-                parts.append(tiles.advance_slow(drivers, 1, names))
+                parts.append(tiles.advance_slow(drivers, 1, (*names, *states)))
                 bar(stop - done)
                 done = stop
         settle(tiles, memory)
-        results = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        results = {name: np.concatenate([part[name] for part in parts]) for name in (*names, *states)}
+        states = {name: results.pop(name) for name in states}
         finished = time.perf_counter()
-        self.summary = self._summary(results, state, spun - began, finished - spun) | warning
         axis = self.days[0] + np.arange(count)
+        done = management.totals(tiles, results, self.weights, states, np.ones(count), axis)
+        self.summary = self._summary(results, state, done, spun - began, finished - spun) | warning
         ds = dataset(results, self.weights, axis, SECONDS, self._attributes())
         ds["time"].attrs["long_name"] = "start of the day, UTC"
         return ds.assign_coords(
@@ -413,14 +418,15 @@ class DailyRun:
             longitude=((), self.site.longitude, {"standard_name": "longitude", "units": "degrees_east"}),
         )
 
-    def _summary(self, results, state, spinup_seconds, run_seconds):
+    def _summary(self, results, state, managed, spinup_seconds, run_seconds):
         from concerto.evaluation.metrics import scores
+        from concerto.simulation import management
 
         weights = np.asarray(self.weights)
         year = 365.25 * SECONDS * 1000.0
-        mean = {name: results[name] @ weights for name in ("gpp", "npp", "ra", "rh", "nbp")}
+        mean = {name: results[name] @ weights for name in ("gpp", "npp", "ra", "rh", "nbp", "nee")}
         stores = {n: results[n] @ weights for n in ("vegetation_carbon", "litter_carbon", "soil_organic_carbon")}
-        series = {"NEE": -mean["nbp"] * UMOL, "GPP": mean["gpp"] * UMOL, "Reco": (mean["ra"] + mean["rh"]) * UMOL}
+        series = {"NEE": mean["nee"], "GPP": mean["gpp"] * UMOL, "Reco": (mean["ra"] + mean["rh"]) * UMOL}
         compared = {}
         for name, values in series.items():
             if name in self.observed and len(values) >= len(self.days):
@@ -435,11 +441,18 @@ class DailyRun:
             "production": "prescribed from the file" if self.gpp == "prescribed" else "daily P-model",
             "spin-up": state,
             "wall time": f"spin-up {spinup_seconds:.2f} s, run {run_seconds:.2f} s",
-            "mean fluxes": {n: f"{values.mean() * year:.0f} gC m-2 yr-1" for n, values in mean.items()},
+            "mean fluxes": {
+                n: f"{round(values.mean() * (year / UMOL if n == 'nee' else year))} gC m-2 yr-1"
+                for n, values in mean.items()
+            },
+            "harvest": management.harvest_words(self.tiles, results, weights),
+            "management": managed,
+            "notes": management.notes(self.tiles),
             "stores at the end": {n.replace("_", " "): f"{values[-1]:.2f} kg m-2" for n, values in stores.items()},
             "worst residual": {"carbon": f"{self.tiles.worst[2].max():.1e} kg m-2 in a day"},
             "input": list(self.notes),
         }
+        summary = {name: value for name, value in summary.items() if value or name == "input"}
         if compared:
             summary["daily means"] = [f"{'':<6} {'model':>8} {'tower':>8} {'NME':>6} {'r':>6}"] + [
                 f"{n:<6} {r['mean_sim']:8.2f} {r['mean_obs']:8.2f} {r['nme']:6.2f} {r['r']:6.2f} umol m-2 s-1, "

@@ -29,8 +29,8 @@ PLANTS = (*CARBON_PLANT, "nitrogen_plant", "carbon13_plant", "carbon14_plant", "
 # amounts per area, or linear in them, that stay on the ground when plants are felled
 AMOUNTS = (
     "carbon_npp_day", "carbon_growth_buffer", "growth_release", "carbon_rh_buffer", "buffer_release",
-    "carbon_export_buffer", "export_release", "harvest_buffer", "harvest_release", "harvested_carbon",
-    "harvested_nitrogen", "soil_carbon", "soil_nitrogen", "carbon13_soil", "carbon14_soil",
+    "carbon_export_buffer", "export_release", "harvest_buffer", "harvest_release", "grazing_release",
+    "harvested_carbon", "harvested_nitrogen", "soil_carbon", "soil_nitrogen", "carbon13_soil", "carbon14_soil",
     "ammonium", "nitrate", "respiration_capacity", "canopy_liquid", "canopy_ice", "snow_ice", "snow_liquid",
     "snow_thickness", "soil_liquid", "soil_ice", "canopy_temperature", "ground_temperature", "day_deposition",
 )  # fmt: skip

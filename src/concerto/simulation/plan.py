@@ -95,7 +95,7 @@ def output_bytes_per_year(simulation) -> float:
     """Size of the output of a year, bytes, compressed."""
     entries = loader.outputs()
     domain, total = simulation.domain, 0.0
-    units = {"cell": domain.n_cell, "pft": 17 * domain.n_cell, "tile": domain.n_tile}
+    units = {"cell": domain.n_cell, "pft": 17 * domain.n_cell, "class": 4 * domain.n_cell, "tile": domain.n_tile}
     for stream in simulation._streams():
         records = RECORDS.get(stream.frequency, 365.25 * 86400 / simulation.config.model.time_step)
         total += records * units[stream.per] * sum(entries[name].n_layer for name in stream.variables)

@@ -49,6 +49,7 @@ TOTALS_MEAN = ("gpp", "npp", "ra", "rh", "nbp", "evapotranspiration", "transpira
 TOTALS_LAST = ("vegetation_carbon", "litter_carbon", "soil_organic_carbon", "coarse_debris_carbon")
 LAND_TOTALS = {"fLuc": "PgC yr-1", "cProduct": "PgC", "farm_harvest_to_products": "PgC yr-1", "net_uptake": "PgC yr-1"}
 NOT_THERE = "land use: transitions found no area"  # how the note of them begins
+LAND_USE_OF = ("products", "merge_below")  # settings that a state which a run begins from should share
 POOLS_OF = ("soil_carbon", "nitrogen", "isotopes")  # options that decide which pools a state has
 NOT_CLOSED = (1e-6, 1e-3, 1e-9, 1e-9)  # residuals of a step that are a fault, far above round-off, units of RESIDUALS
 CARBON_FLUX = ("gpp", "npp", "ra", "rh", "nbp")
@@ -439,6 +440,8 @@ class Simulation:
 
     def _tiles(self):
         self.tiles = self.work = make_tiles(self.own, self.config)
+        if self.parallel.first and (self.tiles.parameter("outside_water") > 0.0).any():
+            self.notes.append("plants of a field without measured rain are given the water they need (outside_water)")
         self.members, self.land, self.land_now = None, None, {}  # with land use only tiles that have area are advanced
         if self._land_use:
             from concerto.landuse.host import LandUseHost
@@ -471,6 +474,7 @@ class Simulation:
             self._restore_land(checkpoint)
         if not path.exists():
             checkpoint.close()
+            self._note_other_land_use(checkpoint)
             return {"phase": 0}
         facts, phases = checkpoint.facts, self.config.phases
         self.rows, self.worst = facts["totals"], np.array(facts["worst"])
@@ -491,6 +495,14 @@ class Simulation:
             print(f"{self.folder}: going on from its checkpoint ({where})", file=sys.stderr)
         self.parallel.only_first(lambda: self._write_facts({"state": "running"}))
         return {"phase": phase, "next": next_step, "done": done, "checkpoint": checkpoint}
+
+    def _note_other_land_use(self, checkpoint):
+        """Tell settings of land use that differ from those that made the state a run begins from."""
+        for name, before in checkpoint.facts.get("land_use", {}).items() if self._land_use else ():
+            now = getattr(self.config.land_use, name)
+            note = f"land use: the initial state was made with land_use.{name}: {before}, this run has {now}"
+            if now != before and note not in self.notes:
+                self.notes.append(note)
 
     def _check_added(self, phase, known, begin):
         """Refuse output streams that would begin in the middle of one of their files."""
@@ -538,6 +550,7 @@ class Simulation:
         arrays = dict(arrays or {})
         if self.land is not None:
             facts = facts | {"land_year": self.land.year, "land_last": self.land.last, "unmet": self.unmet}
+            facts["land_use"] = {name: getattr(self.config.land_use, name) for name in LAND_USE_OF}
             cells, tiles = self.land.arrays()
             cells |= {f"now_{name}": values for name, values in self.land_now.items()}
             arrays |= {f"land_cell_{name}": values[: self.n_own_cell] for name, values in cells.items()}
@@ -575,7 +588,8 @@ class Simulation:
             self.land.year = facts["land_year"]
             return
         area = checkpoint.array("land_tile_area", self.first_tile, self.last_tile)
-        self.land.restore(facts["land_year"], cells, {"area": area})
+        told = self.land.restore(facts["land_year"], cells, {"area": area})
+        self.notes += [note for note in told if note not in self.notes]
         self.land.manage(self.tiles)
         if self.land.last > facts["land_last"]:  # phases have got more years
             self.land.check_tiles()
@@ -600,7 +614,7 @@ class Simulation:
             self.land_now = {name: np.zeros(0) for name in self.land.rows}
         else:
             days = int((np.datetime64(f"{year + 1:04d}-01-01") - np.datetime64(f"{year:04d}-01-01")).astype(int))
-            self.land_now = self.land.begin(self.tiles, wanted, days)
+            self.land_now = self.land.begin(self.tiles, wanted, days, bool(self.land_now))
         if wanted > before + 1:
             self.notes.append(f"phase {phase.name}: land use of {before} to {wanted} acts at once, on 1 January {year}")
         self._with_area()
@@ -957,10 +971,12 @@ class Simulation:
         ]  # fmt: skip
 
     def _written(self, stream):
-        """A stream with what the run adds to it: the area of tiles that land use changes."""
-        if not self._land_use or stream.per != "tile":
+        """A stream with what the run adds to it: the shares of land that land use changes."""
+        from concerto.simulation.streams import SHARES
+
+        if not self._land_use or stream.per not in SHARES:
             return stream
-        return replace(stream, variables=(*stream.variables, *loader.variables("tile")))
+        return replace(stream, variables=(*stream.variables, SHARES[stream.per]))
 
     def _streams_of(self, phase):
         return [stream for stream in self._streams() if phase.outputs is None or stream.name in phase.outputs]
@@ -1042,18 +1058,34 @@ class Simulation:
         name = loader.pft_names()[self.own.tile_pft[tile]]
         latitude, longitude = self.own.latitude[cell], self.own.longitude[cell]
         north, east = "SN"[int(latitude >= 0)], "WE"[int(longitude >= 0)]
-        return f"{abs(latitude):.2f} {north} {abs(longitude):.2f} {east}, {name}"
+        land = f" on {self._classes()[self.own.tile_class[tile]].name} land" if self._land_use else ""
+        return f"{abs(latitude):.2f} {north} {abs(longitude):.2f} {east}, {name}{land}"
 
     def _values(self, stream, values):
         """Values of this rank as the stream wants them; none if it has no cells."""
-        from concerto.simulation.streams import to_cells, to_pfts
+        from concerto.simulation.streams import groups, to_cells, to_groups
 
         if stream.per == "tile":
             if self.members is not None:
                 values[:, self.own.tile_fraction <= 0.0] = np.nan
             return values[:, : self.n_own_tile]
-        made = to_cells(values, self.own) if stream.per == "cell" else to_pfts(values, self.own)
-        return made[:, : self.n_own_cell]
+        if stream.per == "cell":
+            return to_cells(values, self.own)[:, : self.n_own_cell]
+        return to_groups(values, self.own, *groups(stream.per, self.own, self._classes()))[:, : self.n_own_cell]
+
+    def _shares(self, stream):
+        """Shares of the land that land use has made, (own cell, group) or (own tile,)."""
+        from concerto.simulation.streams import groups, shares
+
+        if stream.per == "tile":
+            return self.own.tile_fraction[: self.n_own_tile]
+        return shares(self.own, *groups(stream.per, self.own, self._classes()))[: self.n_own_cell]
+
+    def _classes(self) -> tuple:
+        """Classes of land of the run, to which ``tile_class`` refers."""
+        from concerto.landuse.classes import class_list
+
+        return class_list(self.config.land_use.secondary) if self._land_use else ()
 
     def _alone(self):
         """While rank 0 writes NetCDF, the thread that reads ahead is not in the library, which knows no threads."""
@@ -1069,9 +1101,9 @@ class Simulation:
             found, wait = finished[stream.name], waiting[stream.name]
             with np.errstate(over="ignore"):  # the precision of the files: half the memory of what waits
                 values = {name: self._values(stream, v).astype(np.float32) for name, v in found.values.items()}
-            if self._land_use and stream.per == "tile":
-                share = self.own.tile_fraction[: self.n_own_tile].astype(np.float32)
-                values["tile_share"] = np.broadcast_to(share, (len(found.start), *share.shape))
+            for name in self._written(stream).variables[len(stream.variables) :]:
+                share = self._shares(stream).astype(np.float32)
+                values[name] = np.broadcast_to(share, (len(found.start), *share.shape))
             for r, (start, end) in enumerate(zip(found.start, found.end, strict=True)):
                 wait.label = stream.file_of(start)
                 wait.start.append(start)
@@ -1253,8 +1285,9 @@ def make_tiles(domain, config) -> Tiles:
     for name, values in domain.tile_parameters.items():
         tiles.set_parameter(name, values)
     for name in PLACE_PARAMETERS:
-        # land use changes the plants of a field: water that nobody measured is not given to others
-        if name in domain.facts and not (name == "outside_water" and domain.tile_class is not None):
+        # land use changes the plants of a field: unknown water is given neither to others nor to irrigated ones
+        watered = domain.tile_class is not None or tiles.option("irrigation") == "demand"
+        if name in domain.facts and not (name == "outside_water" and watered):
             tiles.set_parameter(name, domain.facts[name][domain.tile_cell])
     tiles.set_parameter("latitude", domain.latitude[domain.tile_cell])
     tiles.set_parameter("stand_age", 0.0)  # wood in equilibrium; towers stand in young stands, the land does not

@@ -17,6 +17,7 @@ from concerto.forcing.site import (
     unknown_irrigation,
     without_undergrowth,
 )
+from concerto.simulation import management
 from concerto.simulation.forcing import end_of_day, forcing_array
 from concerto.simulation.progress import progress
 from concerto.simulation.tiles import Tiles, residual_words
@@ -43,7 +44,7 @@ def followed(names, tiles) -> tuple[str, ...]:
 # Observed flux: name in the summary, the model's diagnostics and their signs, factor to the unit of the tower.
 UMOL = 1.0e9 / 12.011  # umol of carbon in a kg
 COMPARED = {
-    "NEE": ("NEE", {"ra": 1, "rh": 1, "gpp": -1}, UMOL, "umol m-2 s-1"),
+    "NEE": ("NEE", {"nee": 1}, 1.0, "umol m-2 s-1"),
     "GPP": ("GPP", {"gpp": 1}, UMOL, "umol m-2 s-1"),
     "Reco": ("Reco", {"ra": 1, "rh": 1}, UMOL, "umol m-2 s-1"),
     "Qle": ("latent heat", {"latent_heat": 1}, 1.0, "W m-2"),
@@ -67,6 +68,19 @@ def not_converged(spun: dict, names, pft) -> dict[str, str]:
             f"{spun['residual'][worst]:.1e} of the total in a cycle"
         )
     return {"converged": False, "warning": words}
+
+
+def tell_water(site, tiles) -> None:
+    """The report of cropland whose rain nobody measured says where its plants take their water, as is set now."""
+    if not unknown_irrigation(site, say=False):
+        return
+    begins = "cropland without measured rain, irrigation unknown: "
+    words = "plants live on the rain of the file (outside_water is 0)"
+    if (tiles.parameter("outside_water") > 0.5).any():
+        words = "plants are given the water they need (--set outside_water=0 to change)"
+    elif tiles.option("irrigation") == "demand":
+        words = "plants are irrigated (irrigation=demand, outside_water is 0)"
+    site.report[:] = [line for line in site.report if not line.startswith(begins)] + [begins + words]
 
 
 @dataclass(repr=False)
@@ -130,7 +144,7 @@ class SiteRun:
         Runs may be repeated: each starts from the same prepared state with the parameters of the moment, so that two
         runs without a change in between are equal. With ``spinup="auto"`` the spin-up sets the whole state; with
         ``"none"`` a run starts from what ``tiles.set`` put there, at first soil at the mean air temperature and field
-        capacity and plants with full leaves.
+        capacity and plants with full leaves (fields of ``crops="calendar"`` bare).
 
         Raises
         ------
@@ -147,17 +161,22 @@ class SiteRun:
         began = time.perf_counter()
         n_step = self.forcing.shape[2]
         self._rewind()
+        tell_water(self.site, self.tiles)
         if self.spinup == "auto":
             from concerto.simulation.spinup import spin_up
 
             with progress(f"{self.site.name}: spin-up", 4 * n_step, quiet) as bar:
                 self.spinup_state = spin_up(self, bar)
         else:
-            self.spinup_state = {"state": "none: soil at field capacity, plants with full leaves, no soil carbon"}
+            bare = self.tiles.option("crops") == "calendar" and management.plants_of(self.tiles, "crops").any()
+            words = "none: soil at field capacity, plants with full leaves, no soil carbon"
+            self.spinup_state = {"state": words + "; fields of crops bare" * bool(bare)}
         spun = time.perf_counter()
         self.tiles.worst[:] = 0.0
+        more, states = management.followed_for_totals(self.tiles)
         with progress(f"{self.site.name}: run", n_step, quiet) as bar:
-            results = self._advance(0, n_step, bar, followed(OUTPUT, self.tiles))
+            results = self._advance(0, n_step, bar, (*followed(OUTPUT, self.tiles), *more, *states))
+        states = {name: results.pop(name) for name in states}
         entries = loader.variables("forcing")
         for name in FORCING_OUTPUT:
             results[name] = np.repeat(self.forcing[0, entries[name].column - 1, :, None], self.tiles.n_tile, axis=1)
@@ -170,7 +189,7 @@ class SiteRun:
                 )
         finished = time.perf_counter()
         self._after = self.tiles.state.copy()
-        self.summary = self._summary(results, spun - began, finished - spun)
+        self.summary = self._summary(results, spun - began, finished - spun, states)
         ds = dataset(results, self.weights, self.site.time_local, self.tiles.time_step, self._attributes())
         return ds.assign_coords(
             latitude=((), self.site.latitude, {"standard_name": "latitude", "units": "degrees_north"}),
@@ -197,7 +216,7 @@ class SiteRun:
             fluxes[name] = row
         return fluxes
 
-    def _summary(self, results, spinup_seconds, run_seconds):
+    def _summary(self, results, spinup_seconds, run_seconds, states=None):
         fluxes = self._fluxes(results)
         year = 31557600.0 / UMOL * 1000.0  # umol m-2 s-1 -> g m-2 yr-1
         start, end = self.site.time_local[0], self.site.time_local[-1]
@@ -215,20 +234,21 @@ class SiteRun:
                 else f"{row['model']:.1f} W m-2"
                 for name, row in fluxes.items()
             },
-            **self._harvest(results),
+            **self._harvest(results, states),
             "fluxes": fluxes,
             "worst residual": residual_words(self.tiles.worst),
             "input": list(self.site.report),
         }
 
-    def _harvest(self, results):
-        """Carbon that leaves with crops, and the uptake of carbon that is left, where crops are harvested."""
-        if self.tiles.option("crops") != "calendar":
-            return {}
-        year = 3.15576e7 * 1000.0
-        means = {name: float((results[name] @ np.asarray(self.weights)).mean()) for name in ("harvest_carbon", "nbp")}
-        words = f"{means['harvest_carbon'] * year:.0f} gC m-2 yr-1, net uptake with it {means['nbp'] * year:.0f}"
-        return {"harvest": words}
+    def _harvest(self, results, states=None):
+        """What leaves with crops, hay and livestock, what else was done, and what to know; only what is on."""
+        found = {"harvest": management.harvest_words(self.tiles, results, self.weights)}
+        if results:
+            found["management"] = management.totals(
+                self.tiles, results, self.weights, states, self.ends, self.site.time_start
+            )
+            found["notes"] = management.notes(self.tiles)
+        return {name: value for name, value in found.items() if value}
 
     def _changed_parameters(self):
         """Parameters that were set after the site was opened: one value, or one for each tile."""
@@ -359,13 +379,17 @@ def open_site(
     tiles.set_parameter("home_temperature", home_temperature(site.time_local, site.forcing["air_temperature"]))
     tiles.set_parameter("latitude", site.latitude)
     tiles.set_parameter("hold_soil_water", 0.0 if site.has_precipitation else 1.0)
-    tiles.set_parameter("outside_water", float(unknown_irrigation(site)))
+    # irrigation by demand is the water that plants need
+    outside = tiles.option("irrigation") != "demand" and unknown_irrigation(site, say=False)
+    tiles.set_parameter("outside_water", float(outside))
     for name, value in (parameters or {}).items():
         try:
             value = float(value)
         except (TypeError, ValueError):
             raise ConcertoError(f"parameter {name}: '{value}' is not a number", hint="write NAME=VALUE") from None
         tiles.set_parameter(name, value)
+    management.refuse_idle(tiles, parameters or {})
+    tell_water(site, tiles)
     # the reference height must stand above the canopy
     height = np.maximum(tiles.parameter("reference_height"), tiles.parameter("canopy_height") + 2.0)
     tiles.set_parameter("reference_height", height)
@@ -387,6 +411,7 @@ def open_site(
             tiles, forcing[:, loader.variables("forcing")["air_temperature"].column - 1, :].mean(axis=1)[tiles.cell]
         )
         _first_days(tiles, forcing)
+        management.start_bare(tiles)
     settings = {
         "file": Path(path).name,
         "options": {name: options.get(name, entry.default) for name, entry in loader.options().items()},

@@ -642,7 +642,7 @@ def _rounds(tiles, forcing, ends, bar, describe, rounds, passes) -> dict:
                 return inner(int(original[tile]), step)
 
     tiles.state = tiles._blocks(final)
-    # without a winter seasons drift through the year, and some cycles have no harvest: that of most rounds
+    # without a winter the day of sowing varies, and a cycle may hold no harvest or two: that of most rounds
     return solved | {"cycles": cycles} | {name: np.nanmedian(values, axis=0) for name, values in harvest.items()}
 
 

@@ -28,7 +28,11 @@ from concerto.tables import loader
 FREQUENCIES = {"step": "s", "day": "D", "month": "M", "year": "Y"}
 CMIP_FREQUENCIES = {"day": "day", "month": "mon", "year": "yr"}
 STATISTICS = ("mean", "sum", "minimum", "maximum", "last")
-PER = ("cell", "pft", "tile")
+PER = ("cell", "pft", "class", "tile")
+SHARES = {"pft": "pft_share", "class": "class_share", "tile": "tile_share"}  # what land use changes, in each record
+#: Land-use tiles of LUMIP, with their area types of CF, and that of each kind of land.
+LAND_USE_TILES = {"psl": "primary_and_secondary_land", "pst": "pastures", "crp": "crops", "urb": "urban"}
+TILE_OF_KIND = {"primary": 0, "secondary": 0, "pasture": 1, "rangeland": 1, "crop": 2, "urban": 3}
 RADIUS = 6371007.2  # m, of the sphere with the area of the WGS84 ellipsoid
 TIME_ORIGIN = np.datetime64("1850-01-01T00:00:00", "s")
 REFORM = np.datetime64("1582-10-15T00:00:00", "s")  # from here on the calendars standard and proleptic_gregorian agree
@@ -47,7 +51,8 @@ class Stream:
     frequency : "step", "day", "month" or "year", length of a record
     variables : tuple of names of the tables of diagnostics, states or forcing
     statistic : "mean", "sum" (over time: see :func:`integral`), "minimum", "maximum" or "last", within the record
-    per : "cell" (mean over its tiles), "pft" (each plant type of a cell) or "tile"
+    per : "cell" (mean over its tiles), "pft" (each plant type of a cell), "class" (with land use: each land-use tile of
+        LUMIP) or "tile"
     digits : significant decimal digits to keep, 1 to 7, or None for all of float32
 
     Raises
@@ -151,28 +156,67 @@ def to_pfts(values, domain) -> np.ndarray:
     -------
     array (record, cell, type[, layer]) of the same unit, float64; NaN where a cell has no area of the type
     """
+    return to_groups(values, domain, domain.tile_pft, len(loader.pft_names()))
+
+
+def to_groups(values, domain, group, n_group) -> np.ndarray:
+    """Means over the area of the tiles of each group in each cell.
+
+    Parameters
+    ----------
+    values : array (record, tile) or (record, tile, layer), any unit
+    domain : Domain with ``tile_cell``, ``tile_fraction``, ``n_cell``
+    group : array (tile,), number of the group of each tile, from 0
+    n_group : number of groups
+
+    Returns
+    -------
+    array (record, cell, group[, layer]) of the same unit, float64; NaN where a cell has no area of the group. The bits
+    of a cell depend on its own tiles alone.
+    """
     values = np.asarray(values, dtype=float)
-    n_pft = len(loader.pft_names())
-    place = np.asarray(domain.tile_cell, dtype=np.int64) * n_pft + np.asarray(domain.tile_pft)
-    out = np.full((values.shape[0], domain.n_cell * n_pft, *values.shape[2:]), np.nan)
+    place, size = np.asarray(domain.tile_cell, dtype=np.int64) * n_group + np.asarray(group), domain.n_cell * n_group
+    out = np.full((values.shape[0], size, *values.shape[2:]), np.nan)
     area = np.asarray(domain.tile_fraction, dtype=float)
-    if len(np.unique(place)) == len(place):
-        there = area > 0.0
-        out[:, place[there]] = values[:, there]
-    else:  # several classes of land: the mean over the area, in the order of tiles
-        total = np.bincount(place, area, domain.n_cell * n_pft)
-        sums = np.zeros(out.shape)
-        weighted = values * area.reshape(1, -1, *(1,) * (values.ndim - 2))
-        np.add.at(sums, (slice(None), place), weighted)
+    alone = np.bincount(place, minlength=size)[place] == 1
+    one, many = np.flatnonzero(alone & (area > 0.0)), np.flatnonzero(~alone)
+    out[:, place[one]] = values[:, one]  # as it is
+    if len(many):  # several classes of land or plant types: in the order of tiles
+        wide = (slice(None),) + (None,) * (values.ndim - 2)
+        total, sums = np.bincount(place[many], area[many], size), np.zeros(out.shape)
+        np.add.at(sums, (slice(None), place[many]), values[:, many] * area[many][wide])
         there = total > 0.0
-        out[:, there] = sums[:, there] / total[there].reshape(1, -1, *(1,) * (values.ndim - 2))
-    return out.reshape(values.shape[0], domain.n_cell, n_pft, *values.shape[2:])
+        out[:, there] = sums[:, there] / total[there][wide]
+    return out.reshape(values.shape[0], domain.n_cell, n_group, *values.shape[2:])
+
+
+def shares(domain, group, n_group) -> np.ndarray:
+    """Shares of the land of each cell that groups of tiles have (see `to_groups`), (cell, group); 0 where none is."""
+    place = np.asarray(domain.tile_cell, dtype=np.int64) * n_group + np.asarray(group)
+    area = np.asarray(domain.tile_fraction, dtype=float)
+    return np.bincount(place, area, domain.n_cell * n_group).reshape(domain.n_cell, n_group)
+
+
+def groups(per, domain, classes=()) -> tuple[np.ndarray, int]:
+    """Group of each tile and their number in streams ``per`` "pft" or "class"; classes: those of `class_list`."""
+    if per == "pft":
+        return np.asarray(domain.tile_pft), len(loader.pft_names())
+    of_class = np.array([TILE_OF_KIND[one.kind] for one in classes])
+    return of_class[np.asarray(domain.tile_class)], len(LAND_USE_TILES)
 
 
 # --- names, units, rounding
 
 
+_SHARE_OF = {
+    "pft_share": "share of the cell's land without ice and open water that the plant type covers in the record",
+    "class_share": "share of the cell's land without ice and open water that the land-use tile covers in the record",
+}
+
+
 def _entry(name):
+    if name in _SHARE_OF:
+        return loader.Entry(name, "tile", "1", _SHARE_OF[name])
     for kind in ("diagnostic", "state", "forcing", "cell", "tile"):
         if name in loader.variables(kind):
             return loader.variables(kind)[name]
@@ -205,8 +249,11 @@ def integral(name: str) -> tuple[str, bool]:
 
 def variable_attributes(name: str, stream: Stream) -> tuple[str, dict]:
     """Name in the file and CF attributes of a variable of a stream."""
+    if name in _SHARE_OF:
+        found = {"long_name": _SHARE_OF[name], "units": "1"}
+        return name, found | {"cell_methods": "area: mean where land time: mean"}
     out_name, found = attributes(name)
-    if name in loader.variables("tile"):  # land use changes it between records only
+    if name == "tile_share":  # land use changes it between records only
         return out_name, found | {"cell_methods": "area: point time: mean"}
     if stream.statistic == "sum":  # another quantity: the standard name is that of the rate
         unit, rate = integral(name)
@@ -218,6 +265,7 @@ def variable_attributes(name: str, stream: Stream) -> tuple[str, dict]:
     area = {
         "cell": "mean where land",
         "pft": "mean (over the part of the cell that the plant type covers)",
+        "class": "mean (over the part of the cell that the land-use tile covers)",
         "tile": "mean (over the tile)",
     }
     time = "point" if stream.statistic == "last" else stream.statistic
@@ -360,11 +408,16 @@ def _fixed_variables(stream, domain, grid, scheme):
         out["pft"] = _Fixed(np.arange(len(names), dtype=np.int32), ("pft",), words)
         words = {"long_name": "name of the plant functional type"}
         out["pft_name"] = _Fixed(np.array(names, dtype=object), ("pft",), words)
-        shares = to_pfts(fraction[None], domain)[0].T
-        shares = np.where(np.isnan(shares), 0.0, shares)
-        shares = _on_grid(shares, domain, 0.0) if grid else shares
+        of_types = shares(domain, domain.tile_pft, len(names)).T
+        of_types = _on_grid(of_types, domain, 0.0) if grid else of_types
         words = {"long_name": f"{share} that the plant type covers{then}", "units": "1"}
-        out["pft_fraction"] = _Fixed(shares, ("pft", "lat", "lon") if grid else ("pft", "cell"), words)
+        out["pft_fraction"] = _Fixed(of_types, ("pft", "lat", "lon") if grid else ("pft", "cell"), words)
+    if stream.per == "class":
+        number = np.arange(len(LAND_USE_TILES), dtype=np.int32)
+        flags = {"flag_values": number, "flag_meanings": " ".join(LAND_USE_TILES)}
+        out["landuse"] = _Fixed(number, ("landuse",), {"long_name": "land-use tile of LUMIP"} | flags)
+        words = {"standard_name": "area_type", "long_name": "land-use tile: pastures are managed pasture and rangeland"}
+        out["landuse_name"] = _Fixed(np.array(list(LAND_USE_TILES.values()), dtype=object), ("landuse",), words)
     for name in stream.variables:
         entry = _entry(name)
         if entry.layers:
@@ -516,8 +569,8 @@ class StreamWriter:
         ----------
         label : what ``stream.file_of`` says of the records
         start, end : arrays (record,) datetime64, limits of the records, UTC
-        values : dict name -> array (record, own cells | own tiles | own cells, type [, layer]) of this rank, units of
-            the table (sums: those of :func:`integral`); NaN is missing
+        values : dict name -> array (record, own cells | own tiles | own cells, type or land-use tile [, layer]) of this
+            rank, units of the table (sums: those of :func:`integral`); NaN is missing
 
         Returns
         -------
@@ -542,7 +595,8 @@ class StreamWriter:
         rows = int(self.rows[rank + 1] - self.rows[rank])
         for name in self.stream.variables:
             entry = _entry(name)
-            shape = (records, rows) + ((len(loader.pft_names()),) if self.stream.per == "pft" else ())
+            shape = (records, rows)
+            shape += {"pft": (len(loader.pft_names()),), "class": (len(LAND_USE_TILES),)}.get(self.stream.per, ())
             shape += (entry.n_layer,) if entry.layers else ()
             found = np.shape(values[name]) if name in values else None
             if found != shape:
@@ -557,21 +611,28 @@ class StreamWriter:
         """Values of this rank as they are written: float32 (record[, type][, layer], row), NaN is missing."""
         with np.errstate(over="ignore"):
             turned = np.moveaxis(np.asarray(values[name]), 1, -1).astype(np.float32)
-        return round_digits(turned, None if name in loader.variables("tile") else self.stream.digits)
+        return round_digits(turned, None if name in SHARES.values() else self.stream.digits)
 
     def _dims(self, name):
         """Dimensions of a variable in the file."""
         entry = _entry(name)
-        dims = ("time",) + (("pft",) if self.stream.per == "pft" else ())
+        dims = ("time", *{"pft": ("pft",), "class": ("landuse",)}.get(self.stream.per, ()))
         dims += (_layer_dimension(entry),) if entry.layers else ()
         return dims + (("lat", "lon") if self._grid else ("tile",) if self.stream.per == "tile" else ("cell",))
 
     def _words(self, name):
         """Name in the file and attributes of a variable, with those that tie it to its coordinates."""
         out_name, words = variable_attributes(name, self.stream)
-        words["cell_measures"] = f"area: {'tile_area' if self.stream.per == 'tile' else 'areacella'}"
+        per, share = self.stream.per, SHARES.get(self.stream.per)
+        changes = share in self.stream.variables  # then fractions and areas of the start are not those of the record
+        if not (per == "tile" and changes):
+            words["cell_measures"] = f"area: {'tile_area' if per == 'tile' else 'areacella'}"
         coordinates = [] if self._grid else ["latitude", "longitude"]
-        coordinates += {"pft": ["pft_name"], "tile": ["cell", "pft", "fraction"], "cell": []}[self.stream.per]
+        coordinates += {"pft": ["pft_name"], "class": ["landuse_name"], "tile": ["cell", "pft"], "cell": []}[per]
+        if changes:
+            coordinates += ["land_class"] * (per == "tile") + [share] * (name != share)
+        elif per == "tile":
+            coordinates.append("fraction")
         if coordinates:
             words["coordinates"] = " ".join(coordinates)
         return out_name, words
@@ -828,7 +889,7 @@ class StreamWriter:
 
     def _open_arrays(self):
         group = _zarr().open_group(self.store, mode="r+", zarr_format=3, use_consolidated=False)
-        self._arrays = {name: group[attributes(name)[0]] for name in self.stream.variables}
+        self._arrays = {name: group[variable_attributes(name, self.stream)[0]] for name in self.stream.variables}
         self._time_limits = self.stream.intervals(self.start, self.end, self.step_seconds)
 
     def _write_store(self, start, end, values):
@@ -906,7 +967,8 @@ def open_run(folder, stream):
     Returns
     -------
     xarray.Dataset; fixed variables (bounds, areas, fractions) are coordinates. Dimensions are (time, lat, lon) or
-    (time, cell) in NetCDF, (time, cell) in Zarr (:func:`unstack` puts cells on the grid), between them pft and layers.
+    (time, cell) in NetCDF, (time, cell) in Zarr (:func:`unstack` puts cells on the grid), between them pft or landuse
+    and layers.
 
     Raises
     ------

@@ -72,7 +72,7 @@ def elements(tiles) -> list[str]:
 def annual_fluxes(tiles) -> list[str]:
     """Diagnostics and daily rates whose annual means are kept."""
     names = [*FLUXES, "litterfall", "dissolved_carbon_export"]
-    names += ["harvest_carbon"] if tiles.option("crops") == "calendar" else []
+    names += ["harvest_carbon"] if loader.filled(loader.variables("state")["harvest_carbon"], tiles.option) else []
     names += NITROGEN_FLUXES if tiles.option("nitrogen") == "cn" else []
     return names + (list(ISOTOPE_FLUXES) if tiles.option("isotopes") == "on" else [])
 
@@ -753,6 +753,7 @@ def _summary(run, annual, series, history, disturbed, words, notes, seconds):
         "history": rows,
         "wall time": f"equilibrium {seconds[0]:.1f} s, history {seconds[1]:.1f} s, record {seconds[2]:.1f} s",
         "mean fluxes": run.summary["mean fluxes"],
+        **{key: run.summary[key] for key in ("harvest", "management") if key in run.summary},
         "fluxes": run.summary["fluxes"],
         "worst residual": {name: f"{w} of all years" for name, w in residual_words(run.tiles.worst).items()},
     }
@@ -761,7 +762,8 @@ def _summary(run, annual, series, history, disturbed, words, notes, seconds):
     if disturbed is not None:
         taken = float(annual.fHarvestToProduct.max() * annual.days.max() * 86400.0)
         summary["disturbance"] = f"{disturbed}: wood cut, {taken:.2f} kg m-2 of carbon to products"
-    if notes:
-        summary["notes"] = notes
+    known = [*run.summary.get("notes", ()), *notes]
+    if known:
+        summary["notes"] = known
     summary["input"] = [line for line in run.site.report if line not in notes]
     return summary

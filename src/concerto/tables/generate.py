@@ -128,6 +128,9 @@ def write_tables(path):
         entries = loader.variables("state").values()
         stored = [e.column + k for e in entries if e.role == element for k in range(e.n_layer)]
         text += f"  !! state columns that hold {element}\n" + _array(f"state_{element}_columns", stored, "d") + "\n"
+    rates = [e.column for e in loader.variables("state").values() if e.role == "daily_rate"]
+    text += "  !! state columns that hold a rate of the day before\n"
+    text += _array("state_daily_rate_columns", rates, "d") + "\n"
     initial = []
     for entry in loader.variables("state").values():
         initial += [float(entry.initial or 0.0)] * entry.n_layer
