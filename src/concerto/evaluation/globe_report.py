@@ -419,10 +419,11 @@ def _figures(found):
     data, series = found["data"], found["series"]
     period = _period(data)
     ranks = rank_times(found["facts"])
+    one = len(data.latitude) == 1  # a map of one place shows nothing
     out = [
         (
             "maps",
-            lambda **k: maps.map_grid(data, **k),
+            lambda **k: None if one else maps.map_grid(data, **k),
             f"Means of {period}. Values per area of land; grey: not simulated. Ratios and turnover are left open where"
             " there is almost no photosynthesis or evaporation.",
         ),
@@ -435,7 +436,7 @@ def _figures(found):
         ),
         (
             "types",
-            lambda **k: maps.type_maps(data, found["share"], found["biome"], **k),
+            lambda **k: None if one else maps.type_maps(data, found["share"], found["biome"], **k),
             "Vegetation. The plant functional type with the largest share of each cell, and the biome it counts to.",
         ),
         (
@@ -463,6 +464,7 @@ def _figures(found):
         from concerto.evaluation.land_use import figures
 
         drawn = figures(land_use["run"], land_use["without"], land_use["history"])
+        drawn = [row for row in drawn if not (one and row[0] in ("map", "tiles"))]
         out += [(f"land_use_{name}", draw, caption) for name, draw, caption in drawn]
     return out
 
@@ -717,7 +719,8 @@ def _context(found, figures):
     judged = [row for row in compared if row["verdict"]] + [row for row in found["biomes_compared"] if row["verdict"]]
     versions = facts.get("versions") if isinstance(facts.get("versions"), dict) else {}
     version = str(facts.get("source") or versions.get("concerto") or concerto.__version__)
-    where = [f"{number(len(data.latitude), 0)} {'land cells' if data.extensive else 'points'}"]
+    places = "land cells" if data.extensive else "point" if len(data.latitude) == 1 else "points"
+    where = [f"{number(len(data.latitude), 0)} {places}"]
     if data.lat_edges is not None:
         dlat, dlon = np.median(np.diff(data.lat_edges)), np.median(np.diff(data.lon_edges))
         where.append(f"{dlat:.3g}°" if abs(dlat - dlon) < 1e-6 else f"{dlat:.3g}° × {dlon:.3g}°")
