@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,21 @@ def shared():
         return path
 
     return find
+
+
+@pytest.fixture
+def concerto(capsys, monkeypatch):
+    """Runs a command in this process; gives exit code, standard output and standard error."""
+    from concerto import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["concerto", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

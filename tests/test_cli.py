@@ -10,7 +10,6 @@ import pytest
 from synthetic import site_file
 
 import concerto as co
-from concerto import cli
 from concerto.errors import ConcertoError
 
 netCDF4 = pytest.importorskip("netCDF4")
@@ -35,23 +34,6 @@ def tower(tmp_path_factory):
             data[name][:] = values
             data.createVariable(f"{name}_qc", "i1", ("time",))[:] = np.arange(n) % 4 == 3
     return path
-
-
-@pytest.fixture
-def concerto(capsys, monkeypatch):
-    """Runs a command in this process; gives exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["concerto", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

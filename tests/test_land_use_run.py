@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import netCDF4
 import numpy as np
@@ -31,23 +30,6 @@ POOLS = ("cVeg", "cLitter", "cSoil", "cProduct")
 def short(monkeypatch):
     """The first phase begins a few days before the end of its first year."""
     shorten(monkeypatch.setattr)
-
-
-@pytest.fixture
-def concerto(capsys, monkeypatch):
-    """Runs a command in this process; gives exit code and standard error."""
-    from concerto import cli
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["concerto", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, capsys.readouterr().err
-
-    return call
 
 
 def config_of(path, years=(2000, 2002), rule=None, spinup=False, land_use=None, phase=None, **sections):
@@ -189,7 +171,7 @@ def test_shares_of_types_and_land_use_tiles_are_those_of_each_record(luh):
 
 def test_land_use_tiles_need_land_use(tmp_path, concerto):
     config = write_config(tmp_path / "c.yaml", output={"streams": [STOCKS[0] | {"per": "class"}]})
-    code, words = concerto("check", config)
+    code, _, words = concerto("check", config)
     assert code == 2 and words.count("\n") <= 2
     assert "per: class needs classes of land, and there is no land use" in words
 
@@ -399,7 +381,7 @@ def test_phases_whose_land_use_would_go_back_are_refused(tmp_path, concerto, mon
     cycle = {"climate": {"cycle": [2000, 2000]}}
     phases = [{"name": "held", "kind": "run", "years": [1990, 1990], "land_use": {"fixed": 2002}} | cycle,
               {"name": "change", "kind": "run", "years": [2000, 2000]} | cycle]  # fmt: skip
-    code, words = concerto("check", config_of(tmp_path / "c.yaml", phases=phases))
+    code, _, words = concerto("check", config_of(tmp_path / "c.yaml", phases=phases))
     assert code == 2 and "begins with the land use of 2000, and the state before it has that of 2002" in words
     phases[0]["land_use"] = {"fixed": 1990}  # what lies between acts at once
     summary = simulate(config_of(tmp_path / "d.yaml", phases=phases), tmp_path / "out")
@@ -464,7 +446,7 @@ def test_faults_of_the_history_are_one_sentence(tmp_path, concerto):
     out = ("--out", tmp_path / "out", "--quiet")
 
     def told(*words):
-        code, err = concerto("run", config, *out, *words)
+        code, _, err = concerto("run", config, *out, *words)
         assert code == 2 and err.count("\n") <= 2 and "Traceback" not in err
         return err
 
@@ -487,5 +469,5 @@ def test_faults_of_the_history_are_one_sentence(tmp_path, concerto):
 
 def test_vegetation_dynamics_beside_land_cover_are_refused(tmp_path, concerto):
     config = config_of(tmp_path / "c.yaml", model={"time_step": 10800, "options": {"vegetation_dynamics": "lpj"}})
-    code, words = concerto("check", config)
+    code, _, words = concerto("check", config)
     assert code == 2 and "vegetation_dynamics 'lpj'" in words and "\n" in words

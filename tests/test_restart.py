@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from synthetic import climate_tiles, site_file, start
 
-from concerto import cli
 from concerto.errors import ConcertoError
 from concerto.forcing.weather import climate_normals
 from concerto.simulation import restart
@@ -364,23 +363,6 @@ def test_an_interrupt_leaves_no_half_file(tmp_path, monkeypatch):
 def tower(tmp_path_factory):
     """A tower file of a year of three-hourly weather, local time five hours behind UTC."""
     return site_file(tmp_path_factory.mktemp("tower") / "XX-Syn.nc", "temperate_deciduous", 10800)
-
-
-@pytest.fixture
-def concerto(capsys, monkeypatch):
-    """Runs a command in this process; gives exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["concerto", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 MIXTURE = "broad_deciduous_temperate:0.7,grass_c3:0.2,needle_evergreen_boreal:0.1"

@@ -1,14 +1,12 @@
 """From an early equilibrium through the centuries to the record: seasons kept, carbon conserved, CO2 felt."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from synthetic import site_file
 
 import concerto as co
-from concerto import cli
 from concerto.errors import ConcertoError
 from concerto.simulation.restart import read_restart
 from concerto.simulation.spinup import start_nitrogen, start_soil
@@ -393,23 +391,6 @@ def test_hay_and_livestock_are_harvest_without_crops(grass):
 
 
 # --- the command
-
-
-@pytest.fixture
-def concerto(capsys, monkeypatch):
-    """Runs a command in this process; gives exit code, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["concerto", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_the_command_writes_both_files_and_a_restart_file(concerto, tower, tmp_path):
